@@ -1,0 +1,70 @@
+"""The explorer: `streamlit run app.py`. Chooses a checkpoint and hands it to the chosen page."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import ModuleType
+
+import streamlit as st
+
+from explorer import run
+from explorer.pages import start, traversals
+from trainer import Checkpoint, checkpoints
+
+PAGES = {"start": start, "traversals": traversals}
+
+
+def open_page(url: str, checkpoint: str) -> None:
+    """Go to a page with a checkpoint chosen; what the address said of another view is dropped."""
+    st.session_state["checkpoint"] = checkpoint
+    st.switch_page(links[url])
+
+
+def choose(found: dict[str, Checkpoint]) -> Checkpoint | None:
+    """The checkpoint that the address, or else the picker, names."""
+    asked = st.query_params.get("checkpoint")
+    if asked is not None and asked != st.session_state.get("asked"):
+        st.session_state["asked"] = asked  # once: the picker must be able to leave a link's checkpoint
+        if asked in found:
+            st.session_state["checkpoint"] = asked
+        else:
+            st.error(f"There is no checkpoint “{asked}”. Choose one in the sidebar.")
+    if st.session_state.get("checkpoint") not in found:
+        st.session_state.pop("checkpoint", None)
+    if not found:
+        return None
+    with st.sidebar:
+        name = st.selectbox("Checkpoint", list(found), key="checkpoint", help="The trained model that the pages show.")
+        chosen = found[name]
+        if chosen.preview:
+            st.image(str(chosen.preview), width="stretch")
+        config = chosen.config
+        st.caption(f"{config.model} on {config.data.name}, trained {config.trained:%Y-%m-%d}")
+    return chosen
+
+
+def draw(page: ModuleType) -> None:
+    """One page with what it needs."""
+    if page.NEEDS == "no":
+        page.show(list(found.values()), partial(open_page, "traversals"))
+    elif chosen is None:
+        st.info("No checkpoint to show yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
+    else:
+        try:
+            opened = run.open_run(str(chosen.path), chosen.digest)
+        except (ValueError, OSError) as error:
+            st.error(f"{chosen.name} does not open: {error}")
+            return
+        page.show(opened)
+
+
+st.set_page_config(page_title="Latent explorer", page_icon=":material/grain:", layout="wide")
+found = {checkpoint.name: checkpoint for checkpoint in checkpoints()}
+links = {
+    url: st.Page(partial(draw, page), title=page.TITLE, icon=page.ICON, url_path=url, default=page is start)
+    for url, page in PAGES.items()
+}
+navigation = st.navigation(list(links.values()))
+chosen = choose(found)
+navigation.run()
+run.warm_up()

@@ -1,0 +1,1 @@
+"""The screen: pages over what `trainer` makes."""

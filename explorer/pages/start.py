@@ -1,0 +1,43 @@
+"""Trained models to look into. Choose one to move through its latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from trainer import Checkpoint
+
+TITLE = "Models"
+ICON = ":material/apps:"
+NEEDS = "no"
+
+
+def show(found: Sequence[Checkpoint], explore: Callable[[str], None]) -> None:
+    """A card per checkpoint: its preview, what it is, one measured figure, and the way in."""
+    st.title("Latent explorer")
+    st.caption(__doc__)
+    if not found:
+        st.info("No checkpoint yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
+    for row in range(0, len(found), 3):
+        columns = st.columns(3, gap="large")
+        for column, checkpoint in zip(columns, found[row : row + 3], strict=False):
+            with column:
+                _card(checkpoint, explore)
+
+
+def _card(checkpoint: Checkpoint, explore: Callable[[str], None]) -> None:
+    config = checkpoint.config
+    if checkpoint.preview:
+        st.image(str(checkpoint.preview), width="stretch")
+    st.subheader(checkpoint.name, anchor=False)
+    figures = " · ".join(f"{what} {value}" for what, value in config.measured.items())
+    st.caption(f"{config.model} on {config.data.name}, {config.parameters:,} parameters  \n{figures}")
+    st.button(
+        "Explore",
+        key=f"explore/{checkpoint.name}",
+        on_click=explore,
+        args=(checkpoint.name,),
+        type="primary",
+        help="Opens its traversals",
+    )

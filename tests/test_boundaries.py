@@ -1,0 +1,85 @@
+"""Who may import whom: the direction of dependence."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+ORDER = {  # a module may import from lower ranks only; pages never from each other
+    "app": 4,
+    "explorer.pages": 3,
+    "explorer.controls": 2,
+    "explorer.view": 2,
+    "explorer.run": 1,
+    "explorer.live": 1,
+    "explorer.keepsakes": 1,
+    "explorer.geometry": 0,
+    "explorer.pictures": 0,
+}
+MAY_SHOW = {"app", "explorer.run", "explorer.controls", "explorer.live", "explorer.pages"}
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return "explorer.pages" if name.startswith("explorer.pages.") else name
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it; `from explorer import run` is explorer.run."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module in {"explorer", "explorer.pages"}:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+SCREEN = [ROOT / "app.py", *sorted((ROOT / "explorer").rglob("*.py"))]
+TRAINER = sorted((ROOT / "trainer").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TRAINER, ids=module_of)
+def test_the_trainer_knows_no_screen(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & {"streamlit", "plotly", "umap", "explorer", "app"}
+
+
+@pytest.mark.parametrize("path", SCREEN, ids=lambda path: ".".join(path.relative_to(ROOT).with_suffix("").parts))
+def test_the_screen_imports_downwards(path: Path) -> None:
+    here = module_of(path)
+    if here == "explorer":
+        assert not imports(path)
+        return
+    assert here in ORDER, f"{here} has no place in the order yet"
+    for name in imports(path):
+        if name.startswith("explorer."):
+            target = "explorer.pages" if name.startswith("explorer.pages") else ".".join(name.split(".")[:2])
+            assert ORDER[target] < ORDER[here], f"{here} imports {name}"
+        if name.startswith("trainer"):
+            assert name in {"trainer", "trainer.models"}, f"{here} imports {name}: go through `import trainer`"
+        if name.split(".")[0] == "streamlit":
+            assert here in MAY_SHOW, f"{here} imports streamlit"
+
+
+def test_the_explorer_uses_only_what_the_trainer_exports() -> None:
+    import trainer
+
+    used = set()
+    for path in SCREEN:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "trainer":
+                used |= {alias.name for alias in node.names}
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "trainer":
+                used.add(node.attr)
+    assert used - {"models"} <= set(trainer.__all__)
+    assert "load" in used
+    assert all(getattr(trainer, name) is not None for name in trainer.__all__)
+    assert "streamlit" not in {name.split(".")[0] for name in vars(sys.modules["trainer"])}

@@ -1,0 +1,174 @@
+"""The app as a person uses it: served by README.md's command, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from conftest import ROOT
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+import trainer
+
+READY = ".picture[data-state=ready]"
+PIXELS = """canvas => {
+    const { width, height } = canvas;
+    return { width, height, rgba: Array.from(canvas.getContext("2d").getImageData(0, 0, width, height).data) };
+}"""
+
+
+def open_traversals(page: Page, app: str, checkpoint: str) -> None:
+    page.goto(f"{app}/traversals?checkpoint={checkpoint}")
+    page.wait_for_selector(READY)
+
+
+def shown(page: Page) -> tuple[dict[str, float], np.ndarray]:
+    """What the canvas says it shows, and the grey pixels (h, w) it does show, read in one go."""
+    read: dict[str, Any] = page.locator(READY).evaluate(
+        f"canvas => ({{ values: canvas.dataset.values, ...({PIXELS})(canvas) }})"
+    )
+    grey = np.array(read["rgba"], np.uint8).reshape(read["height"], read["width"], 4)[..., 0]
+    return json.loads(read["values"]), grey
+
+
+def decoded(checkpoint: str, values: dict[str, float]) -> np.ndarray:
+    """The decode of the same latent in this process, (h, w) uint8."""
+    model = trainer.load(ROOT / "checkpoints" / checkpoint)
+    z = torch.tensor([[values[f"z/{dim}"] for dim in range(model.space["z"].dims)]])
+    with torch.no_grad():
+        return trainer.to_bytes(model.decode({"z": z}))[0, ..., 0]
+
+
+def assert_true_picture(page: Page, checkpoint: str) -> dict[str, float]:
+    values, grey = shown(page)
+    assert np.abs(grey.astype(int) - decoded(checkpoint, values).astype(int)).max() <= 1  # a batch rounds differently
+    return values
+
+
+def drag(page: Page, slider: int, to: float) -> list[str]:
+    """Drag a slider with the mouse to a fraction of its width; the latents that were drawn before the release."""
+    track = page.locator(".track input").nth(slider)
+    box = track.bounding_box()
+    assert box
+    thumb = float(track.input_value()) / float(track.get_attribute("max") or 1)
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 7 + thumb * (box["width"] - 14), y)
+    page.mouse.down()
+    seen = []
+    for step in range(1, 9):
+        part = thumb + (to - thumb) * step / 8
+        page.mouse.move(box["x"] + 7 + part * (box["width"] - 14), y)
+        seen.append(page.locator(".picture").get_attribute("data-values") or "")
+    return seen
+
+
+def test_cards_then_traversals(page: Page, app: str) -> None:
+    page.goto(app)
+    expect(page.get_by_role("heading", name="Latent explorer")).to_be_visible()
+    names = [found.name for found in trainer.checkpoints(ROOT / "checkpoints")]
+    assert {"pca-digits", "ppca-digits", "vae-digits", "beta-vae-sprites"} <= set(names)
+    for name in names:
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    page.locator(".st-key-explore-ppca-digits button").click()
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("heading", name="Traversals of ppca-digits")).to_be_visible()
+    assert_true_picture(page, "ppca-digits")
+
+
+def test_picture_follows_the_drag_and_a_link_leads_back(page: Page, app: str) -> None:
+    open_traversals(page, app, "beta-vae-sprites")
+    before = page.locator(READY).bounding_box()
+    during = drag(page, 0, 0.8)
+    assert len(set(during)) >= 5  # it moved during the drag, not only on release
+    held = assert_true_picture(page, "beta-vae-sprites")
+    page.mouse.up()
+    assert page.locator(".picture").bounding_box() == before  # nothing jumped
+    moved = max(held, key=lambda axis: abs(held[axis]))
+    assert abs(held[moved] - 1.8) < 0.2
+    page.wait_for_url(lambda url: f"{held[moved]:g}" in url)
+
+    drag(page, 1, 0.3)  # another axis, from where the first one stands now
+    page.mouse.up()
+    page.wait_for_selector(READY)
+    final = assert_true_picture(page, "beta-vae-sprites")
+    assert final[moved] == held[moved]
+    assert sum(value != 0 for value in final.values()) == 2
+    latent = ",".join(f"{final[f'z/{dim}']:g}" for dim in range(len(final)))
+    page.wait_for_url(lambda url: latent in url.replace("%2C", ","))
+
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector(READY)
+    values, grey = shown(other)
+    assert values == final
+    assert np.array_equal(grey, decoded("beta-vae-sprites", final))
+
+
+def test_keyboard_names_grid_and_downloads(page: Page, app: str) -> None:
+    open_traversals(page, app, "vae-digits")
+    first = page.locator(".track input").first
+    first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    values = assert_true_picture(page, "vae-digits")
+    assert sorted(values.values())[-1] == 0.45
+
+    label = page.locator("input.name").first
+    label.fill("slant & <b>thickness</b>")
+    label.press("Enter")
+    expect(page.locator(".row .title").first).to_have_text("slant & <b>thickness</b>")
+    page.wait_for_timeout(1000)
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page.locator("input.name").first).to_have_value("slant & <b>thickness</b>")
+    assert sorted(assert_true_picture(page, "vae-digits").values())[-1] == 0.45
+
+    cells = page.locator(".row .cells").nth(1)
+    box = cells.bounding_box()
+    assert box
+    cells.click(position={"x": box["width"] - 5, "y": box["height"] / 2})
+    page.wait_for_selector(READY)
+    assert sorted(assert_true_picture(page, "vae-digits").values())[-1] == 3.0
+
+    page.get_by_role("button", name="Download").click()
+    for button, kind in (("Grid as PNG", "PNG"), ("Dimension as GIF", "GIF")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        image = Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+        assert image.format == kind
+        assert getattr(image, "n_frames", 1) == (80 if kind == "GIF" else 1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Latent as JSON").click()
+    kept = json.loads(Path(download.value.path()).read_text())
+    assert kept["checkpoint"] == "vae-digits"
+    assert sorted(kept["latent"]["z"])[-1] == 3.0
+
+
+def test_start_from_a_data_image_and_its_code(page: Page, app: str, tmp_path: Path) -> None:
+    open_traversals(page, app, "vae-digits")
+    page.get_by_label("Start from").click()
+    page.get_by_role("option", name="Data image").click()
+    expect(page.locator(".origin")).to_be_visible()
+    page.get_by_role("spinbutton", name="Image").fill("7")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "image=7" in url)
+    model = trainer.load(ROOT / "checkpoints/vae-digits")
+    x = trainer.load_data("digits", "test").batch(torch.tensor([7]))
+    with torch.no_grad():
+        expected = model.encode(x)["z"][0].numpy().round(4)
+    expect(page.locator(READY)).to_be_visible()
+    values = assert_true_picture(page, "vae-digits")
+    assert np.allclose([values[f"z/{dim}"] for dim in range(len(values))], expected, atol=1e-4)
+
+
+def test_a_link_that_cannot_be_followed_says_so(page: Page, app: str) -> None:
+    page.goto(f"{app}/traversals?checkpoint=vae-digits&z=1,2")
+    expect(page.get_by_role("alert")).to_contain_text("expected 10 numbers")
+    page.wait_for_selector(READY)
+    page.goto(f"{app}/traversals?checkpoint=../../etc")
+    expect(page.get_by_role("alert")).to_contain_text("There is no checkpoint")

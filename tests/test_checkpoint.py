@@ -1,0 +1,523 @@
+"""Checkpoint folders and the command line: what is written, opened, stopped, resumed and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import trainer
+from trainer import __main__ as command_line
+from trainer import checkpoint, data, fit, models
+from trainer.data import Images
+from trainer.latent import LatentModel
+from trainer.train import TrainOptions, evaluate, start, train
+
+REPOSITORY = Path(__file__).parent.parent
+SHIPPED = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+def call(*arguments: object) -> int:
+    """Run the command line in this process; its exit code."""
+    before = sys.argv
+    sys.argv = ["trainer", *map(str, arguments)]
+    try:
+        command_line.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def train_vae(out: Path, *more: object) -> int:
+    return call("train", "vae", "--data", "digits", "--out", out, "--hidden", 32, "--device", "cpu", *more)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def history_of(folder: Path) -> list[dict[str, Any]]:
+    """The measures but for those of the clock."""
+    lines = checkpoint.describe(folder).history()
+    return [{name: v for name, v in line.items() if name not in ("seconds", "images_per_second")} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    a, b = weights_of(one), weights_of(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert history_of(one) == history_of(other)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the command line wrote, in its own process. Tests do not write into it."""
+    out = tmp_path_factory.mktemp("checkpoints") / "digits-vae"
+    command = [sys.executable, "-m", "trainer", "train", "vae", "--data", "digits", "--out", str(out)]
+    done = subprocess.run(
+        [*command, "--steps", "60", "--hidden", "32", "--every", "20", "--device", "cpu", "--note", "A small one."],
+        cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {out}" in done.stdout
+    return out
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """A folder of one's own."""
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+# ---- what is written
+
+
+def test_a_training_writes_the_whole_folder(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == SHIPPED | {"state.safetensors"}
+    found = trainer.Checkpoint(trained, checkpoint.describe(trained).config)
+    assert (found.config.model, found.config.data.name, found.config.shape) == ("vae", "digits", (1, 8, 8))
+    assert found.config.steps_done == 60
+    assert found.config.options["hidden"] == [32]
+    assert found.config.data.class_names == list("0123456789")
+    assert found.config.command.startswith("python -m trainer train vae --data digits")
+    assert "A small one." not in found.config.command
+    model = checkpoint.load(trained)
+    assert found.config.parameters == sum(p.numel() for p in model.parameters())
+    assert [line["step"] for line in found.history()] == [20, 40, 60]
+    assert found.history()[-1]["loss"] < found.history()[0]["loss"]
+    assert all(len(line["kl/z"]) == 10 for line in found.history())
+    assert found.preview == trained / "preview.png"
+    with Image.open(trained / "preview.png") as picture:
+        assert picture.width > picture.height > 64  # 8 columns, 4 rows
+    card = (trained / "README.md").read_text()
+    assert "A small one." in card and "| ELBO |" in card and f"{found.config.parameters:,} parameters" in card
+
+
+def test_the_summary_is_what_the_model_measures(trained: Path) -> None:
+    model, summary = checkpoint.load(trained), trainer.load_summary(trained)
+    train_set, test_set = data.load("digits"), data.load("digits", "test")
+    x = train_set.batch(torch.arange(len(train_set)))
+    with torch.no_grad():
+        means, kl = model.encode(x)["z"], model.terms(x)["kl/z"].mean(0)
+    arrays = summary.arrays
+    assert arrays["variance/z"].tolist() == pytest.approx(means.var(0, correction=0).tolist(), rel=1e-3)
+    assert arrays["kl/z"].tolist() == pytest.approx(kl.tolist(), rel=1e-3, abs=1e-5)
+    assert arrays["percentiles/z"].shape == (5, 10)
+    assert arrays["percentiles/z"][2].tolist() == pytest.approx(means.quantile(0.5, 0).tolist(), rel=1e-2, abs=1e-3)
+    assert summary.band("z").shape == (2, 10) and (summary.band("z")[0] < summary.band("z")[1]).all()
+    assert summary.importance("z")[1] == "nats"
+    assert summary.active("z").tolist() == (means.var(0, correction=0) > 0.01).tolist()
+    assert train_set.labels is not None
+    sevens = means[train_set.labels == 7].mean(0)
+    assert arrays["class_means"][7].tolist() == pytest.approx(sevens.tolist(), rel=1e-3, abs=1e-4)
+    assert len(arrays["points"]) == len(arrays["labels"]) == len(arrays["ids"]) == 1618
+    loss = evaluate(model, test_set)["loss"]
+    assert float(arrays["mean/loss"]) == pytest.approx(float(loss.mean()), rel=1e-5)
+    assert arrays["quantiles/loss"][[0, 50, 100]].tolist() == pytest.approx(
+        [float(loss.min()), float(loss.median()), float(loss.max())], rel=1e-4
+    )
+
+
+def test_the_effect_of_a_dimension_is_in_squared_pixels(trained: Path) -> None:
+    model, arrays = checkpoint.load(trained), trainer.load_summary(trained).arrays
+    with torch.no_grad():
+        for dim in (0, 9):
+            ends = torch.zeros(2, 10)
+            ends[0, dim], ends[1, dim] = -1, 1
+            low, high = model.decode({"z": ends})
+            assert float(arrays["effect/z"][dim]) == pytest.approx(float((high - low).square().sum()), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["pca", "ppca", "autoencoder", "beta_vae"])
+def test_every_model_trains_from_the_command_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--steps", 5, "--hidden", 16] if "hidden" in models.get(name).Options.model_fields else []
+    more = ["--data", "digits", "--size", 300, "--device", "cpu", "--latents", 3]
+    assert call("train", name, "--out", tmp_path / name, *more, *small) == 0
+    assert {path.name for path in (tmp_path / name).iterdir()} >= SHIPPED
+    assert checkpoint.describe(tmp_path / name).config.data.size == 300
+    assert call("show", tmp_path / name) == 0
+    shown = capsys.readouterr().out
+    assert f"A `{name}` on `digits`, 300 of them" in shown and "3 dimensions of `z` are active" in shown
+
+
+# ---- the commands that read
+
+
+def test_show_and_list(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("show", trained) == 0
+    assert capsys.readouterr().out.startswith("# digits-vae")
+    monkeypatch.setenv("CHECKPOINTS", str(trained.parent))
+    assert call("list") == 0
+    listed = capsys.readouterr().out
+    assert "digits-vae" in listed and "vae on digits" in listed
+    assert all(name in listed for name in (*models.names(), *data.names()))
+    assert [found.name for found in trainer.checkpoints()] == ["digits-vae"]
+    with_nothing = trained.parent / "none"
+    assert trainer.checkpoints(with_nothing) == []
+
+
+def test_sample_writes_a_picture_by_its_seed(trained: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert call("sample", trained, "--out", tmp_path / f"{name}.png", "--count", 9, "--seed", seed) == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (8 * (3 * 9 + 1), 8 * (3 * 9 + 1))  # 3×3 images of 8 px and gaps, 8 times as large
+        assert len(picture.getcolors() or range(999)) > 10
+    pictures = contents(tmp_path)
+    assert pictures["a.png"] == pictures["b.png"] != pictures["c.png"]
+
+
+def test_the_digest_is_of_the_weights(copy: Path, trained: Path) -> None:
+    assert checkpoint.describe(copy).digest == checkpoint.describe(trained).digest
+    model = checkpoint.load(copy)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    checkpoint.save(copy, model, checkpoint.describe(copy).config, [])
+    assert checkpoint.describe(copy).digest != checkpoint.describe(trained).digest
+
+
+# ---- float16
+
+
+def test_half_weights_hardly_move_the_elbo(tmp_path: Path, trained: Path) -> None:
+    model, images = checkpoint.load(trained), data.load("digits", "test")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert 0 < fit.cost_of_half(model, images) < fit.HALF_COSTS_AT_MOST
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert train_vae(tmp_path / "half", "--steps", 40, "--half") == 0
+    assert {value.dtype for value in weights_of(tmp_path / "half").values()} == {torch.float16}
+    assert checkpoint.describe(tmp_path / "half").config.weights == "float16"
+    reopened = evaluate(checkpoint.load(tmp_path / "half"), images)["loss"].mean()
+    said = trainer.load_summary(tmp_path / "half").arrays["mean/loss"]
+    assert float(reopened) == pytest.approx(float(said), rel=1e-6)  # measured with the weights that were written
+    assert "Weights: float16" in (tmp_path / "half" / "README.md").read_text()
+
+
+def test_weights_that_float16_would_spoil_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "HALF_COSTS_AT_MOST", 0.0)
+    assert train_vae(tmp_path / "kept", "--steps", 10, "--half") == 0
+    assert {value.dtype for value in weights_of(tmp_path / "kept").values()} == {torch.float32}
+    assert checkpoint.describe(tmp_path / "kept").config.weights == "float32"
+
+
+# ---- stop and resume
+
+
+def test_a_loop_that_was_left_goes_on_the_same(tmp_path: Path) -> None:
+    images, options = data.load("digits", "train", 200), TrainOptions(steps=24, batch=32, every=3)
+
+    def fresh() -> LatentModel:
+        torch.manual_seed(0)
+        kind = models.get("beta_vae")
+        return kind(images.shape, kind.Options.read({"hidden": (16,), "max_kl": 2.0}))
+
+    whole = fresh()
+    expected = list(train(whole, images, options))
+    first = fresh()
+    state = start(first, options)
+    for step, _ in train(first, images, options, state):
+        if step == 12:
+            break
+    checkpoint.save_state(tmp_path, first, state)
+    torch.manual_seed(77)
+    second = fresh()
+    state = start(second, options)
+    checkpoint.load_state(tmp_path, second, state)
+    assert state.step == 12
+    rest = list(train(second, images, options, state))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+    for (step, measures), (other_step, other) in zip(expected[4:], rest, strict=True):
+        del measures["images_per_second"], other["images_per_second"]
+        assert (step, measures) == (other_step, other)
+    assert "multiplier" in rest[0][1]
+
+
+def test_twice_as_many_steps_are_steps_and_a_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    constant = ["--no-decay", "--every", 10, "--size", 500]
+    assert train_vae(tmp_path / "whole", "--steps", 80, *constant) == 0
+    assert train_vae(tmp_path / "parts", "--steps", 40, *constant) == 0
+    assert call("resume", tmp_path / "parts", "--steps", 40, "--device", "cpu") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert checkpoint.describe(tmp_path / "parts").config.steps_done == 80
+    seconds = [line["seconds"] for line in checkpoint.describe(tmp_path / "parts").history()]
+    assert len(seconds) == 8 and seconds == sorted(seconds)
+
+
+def interrupted(command: list[str]) -> tuple[int, str, str]:
+    """Run a training on a terminal, press Ctrl-C once its bar has moved; exit code, stdout and stderr."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))  # a bar needs columns
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    said, sent = "", False
+    for chunk in read_all(ours):
+        said += chunk
+        if not sent and "loss" in said:
+            process.send_signal(signal.SIGINT)
+            sent = True
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    return process.returncode, out, said
+
+
+def read_all(descriptor: int) -> Iterator[str]:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            chunk = os.read(descriptor, 4096)
+        except OSError:  # the other end is closed
+            return
+        if not chunk:
+            return
+        yield chunk.decode(errors="replace")
+    raise TimeoutError("the training did not end")
+
+
+def test_an_interrupted_training_is_saved_and_can_go_on(tmp_path: Path) -> None:
+    options = ["--steps", "1500", "--every", "20", "--batch", "32", "--size", "500"]
+    command = [sys.executable, "-m", "trainer", "train", "vae", "--data", "digits", "--hidden", "32", "--device", "cpu"]
+    code, out, said = interrupted([*command, *options, "--out", str(tmp_path / "stopped")])
+    assert code == 0, said
+    assert "Traceback" not in said and "saving" in said
+    assert f"python -m trainer resume {tmp_path / 'stopped'}" in out
+    steps = checkpoint.describe(tmp_path / "stopped").config.steps_done
+    assert 0 < steps < 1500 and steps % 20 == 0
+    assert {path.name for path in (tmp_path / "stopped").iterdir()} == SHIPPED | {"state.safetensors"}
+    z = checkpoint.load(tmp_path / "stopped").sample(2)
+    assert z["z"].shape == (2, 10)
+
+    assert call("resume", tmp_path / "stopped", "--device", "cpu") == 0
+    assert checkpoint.describe(tmp_path / "stopped").config.steps_done == 1500
+    assert train_vae(tmp_path / "whole", *options) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+# ---- what is refused
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command line says when it refuses: one sentence on stderr, exit code 2."""
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err + said.out
+    return said.err + said.out
+
+
+def test_an_existing_folder_is_not_touched(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(copy)
+    capsys.readouterr()
+    assert train_vae(copy, "--steps", 1) == 2
+    said = capsys.readouterr().err
+    assert "already holds a checkpoint" in said and f"python -m trainer resume {copy}" in said
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, -4])
+def test_truncated_weights_are_a_sentence(kept: int, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    said = refused(capsys, "show", copy)
+    assert said.startswith("error: the weights of") and "cannot be read" in said and str(copy) in said
+    with pytest.raises(ValueError, match="cannot be read"):
+        checkpoint.load(copy)
+
+
+def test_weights_of_another_model_are_a_sentence(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    config["options"]["latents"] = 4
+    path.write_text(json.dumps(config))
+    assert "do not fit its config.json" in refused(capsys, "show", copy)
+
+
+def test_a_truncated_state_is_a_sentence(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = copy / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-10])
+    before = contents(copy)
+    said = refused(capsys, "resume", copy, "--steps", 10, "--device", "cpu")
+    assert said.startswith("error:") and "state" in said and str(copy) in said
+    assert contents(copy) == before
+
+
+def test_a_state_of_another_model_is_a_sentence(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    config["options"]["latents"] = 4
+    path.write_text(json.dumps(config))
+    before = contents(copy)
+    assert refused(capsys, "resume", copy, "--steps", 10, "--device", "cpu").startswith("error:")
+    assert contents(copy) == before
+
+
+def test_a_folder_that_did_not_train_here_cannot_be_resumed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "state.safetensors").unlink()
+    assert "only a training that ran here can be resumed" in refused(capsys, "resume", copy, "--device", "cpu")
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    ({"colour": 1}, "colour"),
+    ({"shape": [1, 8]}, "shape"),
+    ({"steps_done": "many"}, "steps_done"),
+    ({"model": "vea"}, 'Did you mean "vae"'),
+    ({"options": {"latent": 3}}, 'Did you mean "latents"'),
+    ({"options": {"latents": -3}}, "latents came as -3"),
+])  # fmt: skip
+def test_a_config_that_is_off_names_the_field(
+    change: dict[str, Any], named: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    said = refused(capsys, "show", copy)
+    assert said.startswith("error:") and named in said
+
+
+def test_a_config_that_is_no_json_is_a_sentence(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (copy / "config.json").read_text()
+    for broken in ("", text[:40], "[]", "\x00\x01"):
+        (copy / "config.json").write_text(broken)
+        assert "config.json" in refused(capsys, "show", copy)
+        assert trainer.checkpoints(copy.parent) == []
+
+
+def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "show", copy.parent / "kopy")
+    assert "no checkpoint at" in said and "There are: copy" in said
+    (copy / "model.safetensors").unlink()
+    assert "no model.safetensors" in refused(capsys, "show", copy)
+
+
+@pytest.mark.parametrize(("arguments", "named"), [
+    (("train", "beta_vae", "--out", "x", "--bata", "2"), "--beta"),
+    (("train", "beta-vae", "--out", "x"), 'Did you mean "beta_vae"'),
+    (("train", "vae", "--out", "x", "--latents", "0"), "greater than or equal to 1"),
+    (("train", "vae", "--out", "x", "--rate", "7"), "less than or equal to 1"),
+    (("train", "vae", "--out", "x", "--data", "digitz"), "digits"),
+    (("train", "vae", "--out", "x", "--size", "5000"), "size=5000 does not fit"),
+    (("train", "vae", "--out", "x", "--device", "tpu"), 'device "tpu" is not on this machine'),
+    (("train", "vae", "--out", "Has Spaces"), "cannot name a checkpoint"),
+    (("train", "vae"), "--out"),
+    (("train", "beta_vae", "--out", "x", "--beta", "2", "--capacity", "5"), "beta and capacity exclude each other"),
+    (("train", "pca", "--out", "x", "--latents", "64"), "an image has 64 values"),
+    (("train", "--help-me"), ""),
+    (("frobnicate",), "frobnicate"),
+])  # fmt: skip
+def test_a_wrong_command_line_is_a_sentence(
+    arguments: tuple[str, ...], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert named in refused(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_options_with_their_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "beta_vae", "--help") == 0
+    shown = capsys.readouterr().out
+    for option in ("--beta", "--latents", "--steps", "--out", "--half"):
+        assert option in shown
+    assert "≥ 1" in shown and "{digits,sprites}" in shown
+
+
+# ---- what stops being finite
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_term_that_is_not_finite_is_named(bad: float) -> None:
+    pixels = torch.rand(16, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    pixels[5, 0, 2, 2] = bad
+    kind = models.get("vae")
+    model = kind((1, 4, 4), kind.Options.read({"hidden": (8,), "likelihood": "gaussian"}))
+    with pytest.raises(FloatingPointError, match=r'"reconstruction" stopped being finite by step 2;.*learning rate'):
+        list(train(model, Images("bad", pixels), TrainOptions(steps=6, batch=16, every=2)))
+
+
+def test_a_kl_that_is_not_finite_is_named() -> None:
+    class Broken(models.get("vae")):  # type: ignore[misc]
+        def terms(self, x: torch.Tensor, given: Any = None) -> dict[str, torch.Tensor]:
+            terms = super().terms(x)
+            return {**terms, "kl/z": terms["kl/z"] * torch.tensor([1.0, math.inf])}
+
+    model = Broken((1, 4, 4), Broken.Options.read({"hidden": (8,), "latents": 2}))
+    with pytest.raises(FloatingPointError, match='the term "kl/z" stopped being finite by step 1'):
+        list(train(model, Images("fine", torch.rand(16, 1, 4, 4)), TrainOptions(steps=1)))
+
+
+def test_a_diverging_training_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wild = ["--rate", 1, "--likelihood", "learned", "--std", 0.001, "--steps", 100, "--size", 100, "--no-decay"]
+    deep = ["--hidden", 64, 64, 64, 64, "--device", "cpu"]
+    assert call("train", "vae", "--out", tmp_path / "wild", *wild, *deep) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: the term") and "stopped being finite" in said and "--rate" in said
+    assert not (tmp_path / "wild" / "model.safetensors").exists()
+
+
+# ---- what is loaded
+
+
+def loaded_by(statements: str, *names: str) -> list[str]:
+    """Which of `names` a fresh Python has loaded after `statements`."""
+    code = f"{statements}\nimport sys\nprint([name for name in {names!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True
+    )
+    found: list[str] = json.loads(done.stdout.replace("'", '"'))
+    return found
+
+
+SCREEN = ("streamlit", "umap", "plotly", "sklearn")
+
+
+def test_listing_checkpoints_does_not_wait_for_torch(trained: Path) -> None:
+    statements = (
+        f"import trainer\nassert len(trainer.checkpoints(trainer.root().__class__({str(trained.parent)!r}))) == 1"
+    )
+    assert loaded_by(statements, "pydantic", "torch", *SCREEN) == ["pydantic"]
+
+
+def test_importing_loads_nothing() -> None:
+    assert loaded_by("import trainer", "trainer", "torch", "numpy", *SCREEN) == ["trainer"]
+
+
+def test_training_needs_no_screen() -> None:
+    statements = "import trainer.train, trainer.fit, trainer.__main__, trainer.models.vae"
+    assert loaded_by(statements, "torch", *SCREEN) == ["torch"]
+
+
+def test_the_public_names_are_there() -> None:
+    assert sorted(trainer.__all__) == trainer.__all__
+    for name in trainer.__all__:
+        assert getattr(trainer, name) is not None
+    assert trainer.load_data("digits", "train", 3).shape == (1, 8, 8)
+    with pytest.raises(AttributeError, match="no attribute 'lood'"):
+        trainer.lood  # noqa: B018

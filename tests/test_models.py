@@ -1,0 +1,296 @@
+"""The contract: what every registered model promises, for several shapes of image and both kinds of net."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainer import checkpoint, models
+from trainer.checkpoint import Config
+from trainer.data import Images
+from trainer.latent import Density, LatentModel, Shape
+from trainer.likelihood import log_weights
+
+SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50), (1, 112, 92), (3, 128, 128)]
+SMALL: dict[str, Any] = {"latents": 3, "hidden": (16,), "channels": 8}  # with 4, all ReLUs of a stage may start dead
+
+
+def cases() -> list[tuple[str, str | None]]:
+    """Each model, with each net where it has a choice of nets."""
+    has_net = {name: "net" in models.get(name).Options.model_fields for name in models.names()}
+    return [(name, net) for name in models.names() for net in (("mlp", "conv") if has_net[name] else (None,))]
+
+
+def label(value: Any) -> str:
+    return (
+        "x".join(map(str, value))
+        if isinstance(value, tuple) and isinstance(value[0], int)
+        else "-".join(part for part in value if part)
+    )
+
+
+each_case = pytest.mark.parametrize("case", cases(), ids=label)
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=label)
+
+
+@cache
+def noise_images(shape: Shape) -> Images:
+    """24 images of random bytes."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    return Images("noise", torch.randint(0, 256, (24, *shape), generator=generator, dtype=torch.uint8))
+
+
+def options_of(name: str, net: str | None) -> dict[str, Any]:
+    fields = models.get(name).Options.model_fields
+    return {key: value for key, value in {**SMALL, "net": net}.items() if key in fields}
+
+
+def build(case: tuple[str, str | None], shape: Shape) -> LatentModel:
+    """A model with fresh weights, begun on the images of its shape."""
+    torch.manual_seed(0)
+    kind = models.get(case[0])
+    model = kind(shape, kind.Options.read(options_of(*case)))
+    model.begin(noise_images(shape))
+    return model.eval()
+
+
+def some(shape: Shape, count: int = 5) -> torch.Tensor:
+    return noise_images(shape).batch(torch.arange(count))
+
+
+@each_shape
+@each_case
+@torch.no_grad()
+def test_latents_agree_with_the_space(case: tuple[str, str | None], shape: Shape) -> None:
+    model, x = build(case, shape), some(shape)
+    z = model.encode(x)
+    assert list(z) == list(model.space)
+    for name, part in model.space.items():
+        part.check(name, z[name])
+        assert len(z[name]) == len(x)
+        assert z[name].isfinite().all()
+    again = model.encode(x)
+    assert all(torch.equal(z[name], again[name]) for name in z)
+    alone = model.encode(x[2:3])
+    for name in z:
+        torch.testing.assert_close(alone[name][0], z[name][2], rtol=1e-4, atol=1e-4)
+
+
+@each_shape
+@each_case
+@torch.no_grad()
+def test_a_prior_sample_decodes_into_an_image(case: tuple[str, str | None], shape: Shape) -> None:
+    model = build(case, shape)
+    z = model.sample(6, generator=torch.Generator().manual_seed(3))
+    for name, part in model.space.items():
+        part.check(name, z[name])
+    images = model.decode(z)
+    assert images.shape == (6, *shape)
+    assert float(images.min()) >= 0 and float(images.max()) <= 1
+    assert float(images.std()) > 0
+    same = model.sample(6, generator=torch.Generator().manual_seed(3))
+    assert all(torch.equal(z[name], same[name]) for name in z)
+    cold = model.sample(6, temperature=0.0)
+    assert all(int(values.count_nonzero()) == 0 for values in cold.values())
+
+
+@each_shape
+@each_case
+@torch.no_grad()
+def test_what_is_given_is_kept(case: tuple[str, str | None], shape: Shape) -> None:
+    model, x = build(case, shape), some(shape)
+    for name, part in model.space.items():
+        given = {name: torch.linspace(-2, 2, len(x) * part.dims).view(len(x), part.dims)}
+        assert torch.equal(model.encode(x, given)[name], given[name])
+        assert torch.equal(model.sample(len(x), given)[name], given[name])
+        assert list(model.encode(x, given)) == list(model.sample(len(x), given)) == list(model.space)
+
+
+@each_shape
+@each_case
+@torch.no_grad()
+def test_points_and_back(case: tuple[str, str | None], shape: Shape) -> None:
+    model = build(case, shape)
+    z = model.sample(4, generator=torch.Generator().manual_seed(1))
+    points = model.points(z)
+    assert points.shape == (4, sum(part.dims for part in model.space.values()))
+    back = model.from_points(points)
+    assert list(back) == list(z)
+    assert all(torch.equal(back[name], z[name]) for name in z)
+
+
+@each_shape
+@each_case
+def test_terms_have_a_row_per_image(case: tuple[str, str | None], shape: Shape) -> None:
+    model, x = build(case, shape), some(shape)
+    terms = model.terms(x)
+    assert terms["reconstruction"].shape == (len(x),)
+    for name, values in terms.items():
+        assert len(values) == len(x), name
+        assert values.isfinite().all(), name
+        part = name.partition("/")[2]
+        assert not part or values.shape == (len(x), model.space[part].dims), name
+    assert set(model.units) <= set(terms)
+    loss = model.loss(terms)
+    assert loss.ndim == 0
+    assert loss.isfinite()
+
+
+@each_shape
+@each_case
+def test_the_loss_reaches_every_parameter(case: tuple[str, str | None], shape: Shape) -> None:
+    model = build(case, shape).train()
+    parameters = dict(model.named_parameters())
+    if not parameters:
+        assert model.begin(noise_images(shape)), "nothing to train, and no closed form either"
+        return
+    model.loss(model.terms(some(shape, 24))).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in parameters.items():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert int(parameter.grad.count_nonzero()) > 0, name
+
+
+def config_of(case: tuple[str, str | None], shape: Shape, weights: str = "float32") -> Config:
+    kind = models.get(case[0])
+    return Config(
+        model=case[0],
+        options=kind.Options.read(options_of(*case)).model_dump(mode="json"),
+        shape=shape,
+        data=checkpoint.Data(name="digits"),
+        training={},
+        command="",
+        trained=checkpoint.now(),
+        parameters=0,
+        steps_done=0,
+        weights=weights,
+        versions={},
+    )
+
+
+@each_shape
+@each_case
+@torch.no_grad()
+def test_a_saved_folder_opens_the_same(case: tuple[str, str | None], shape: Shape, tmp_path: Path) -> None:
+    model, x = build(case, shape), some(shape)
+    for name, buffer in model.named_buffers():  # away from what a fresh model starts with
+        if name in ("centre", "variance"):
+            buffer.add_(0.25)
+    checkpoint.save(tmp_path / "saved", model, config_of(case, shape), [{"step": 1}])
+    torch.manual_seed(99)
+    loaded = checkpoint.load(tmp_path / "saved")
+    assert not loaded.training
+    z, other = model.encode(x), loaded.encode(x)
+    assert all(torch.equal(z[name], other[name]) for name in z)
+    assert torch.equal(model.decode(z), loaded.decode(z))
+    assert {name: float(knob) for name, knob in model.knobs.items()} == {
+        name: float(knob) for name, knob in loaded.knobs.items()
+    }
+    assert model.facts() == loaded.facts()
+    assert checkpoint.describe(tmp_path / "saved").history() == [{"step": 1}]
+
+
+@each_case
+def test_a_latent_of_the_wrong_shape_is_refused(case: tuple[str, str | None]) -> None:
+    model = build(case, (1, 8, 8))
+    z = model.sample(2)
+    for name, part in model.space.items():
+        with pytest.raises(ValueError, match=rf'"{name}" came as \(2, {part.dims + 1}\), expected \(b, {part.dims}\)'):
+            model.decode({**z, name: torch.zeros(2, part.dims + 1)})
+        with pytest.raises(ValueError, match=rf'"{name}" came as \({part.dims},\)'):
+            model.decode({**z, name: torch.zeros(part.dims)})
+
+
+def densities() -> list[tuple[str, str | None]]:
+    return [case for case in cases() if issubclass(models.get(case[0]), Density)]
+
+
+each_density = pytest.mark.parametrize("case", densities(), ids=label)
+
+
+@each_shape
+@each_density
+@torch.no_grad()
+def test_a_density_has_a_row_per_draw_and_image(case: tuple[str, str | None], shape: Shape) -> None:
+    model, x = build(case, shape), some(shape, 4)
+    assert isinstance(model, Density)
+    z, log_q = model.infer(x, 3, generator=torch.Generator().manual_seed(2))
+    for name, part in model.space.items():
+        assert z[name].shape == (3, 4, part.dims)
+    whole = model.log_likelihood(x, z)
+    assert log_q.shape == model.log_prior(z).shape == whole.shape == (3, 4)
+    again, _ = model.infer(x, 3, generator=torch.Generator().manual_seed(2))
+    assert all(torch.equal(z[name], again[name]) for name in z)
+    assert not torch.equal(z[name][0], z[name][1])
+
+
+@each_shape
+@each_density
+@torch.no_grad()
+def test_a_mask_counts_the_visible_pixels(case: tuple[str, str | None], shape: Shape) -> None:
+    model, x = build(case, shape), some(shape, 4)
+    assert isinstance(model, Density)
+    z, _ = model.infer(x, 2, generator=torch.Generator().manual_seed(2))
+    whole = model.log_likelihood(x, z)
+    for ones in (torch.ones(shape), torch.ones(4, *shape)):
+        torch.testing.assert_close(model.log_likelihood(x, z, ones), whole)
+        assert int(model.log_likelihood(x, z, 0 * ones).count_nonzero()) == 0
+    left = torch.ones(shape)
+    left[..., shape[2] // 2 :] = 0
+    parts = model.log_likelihood(x, z, left) + model.log_likelihood(x, z, 1 - left)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-2)
+    hidden_changed = torch.where(left.bool(), x, 1 - x)
+    torch.testing.assert_close(
+        model.log_likelihood(hidden_changed, z, left), model.log_likelihood(x, z, left), rtol=1e-5, atol=1e-2
+    )
+
+
+@each_shape
+@each_density
+@torch.no_grad()
+def test_one_draw_bound_is_minus_the_sum_of_terms(case: tuple[str, str | None], shape: Shape) -> None:
+    """Two ways to the ELBO: log p(x|z) + log p(z) − log q(z|x), and −E[log p(x|z)] with the KL in closed form."""
+    torch.manual_seed(4)
+    model, rounds, samples = build(case, shape), 8, 8
+    assert isinstance(model, Density)
+    x = some(shape, 4)
+    generator = torch.Generator().manual_seed(6)
+    bounds = torch.cat([log_weights(model, x, samples, generator) for _ in range(rounds)])  # (s, b)
+    sums = torch.stack(
+        [sum(v.flatten(1).sum(1) if v.ndim > 1 else v for v in model.terms(x).values()) for _ in range(64)]
+    )
+    error = (bounds.var(0) / len(bounds) + sums.var(0) / len(sums)).sqrt() + 3e-6 * sums.mean(0).abs()
+    difference = bounds.mean(0) + sums.mean(0)
+    assert (difference.abs() < 5 * error).all(), (difference, error)
+
+
+def test_an_unknown_model_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match='no model "beta-vae".*"beta_vae"'):
+        models.get("beta-vae")
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_options_are_named_where_they_are_wrong(name: str) -> None:
+    options = models.get(name).Options
+    with pytest.raises(ValueError, match='no option "latent".*"latents"'):
+        options.read({"latent": 3})
+    with pytest.raises(ValueError, match="latents came as 0"):
+        options.read({"latents": 0})
+    for field, info in options.model_fields.items():
+        assert info.description, field
+
+
+@torch.no_grad()
+def test_half_precision_weights_open_as_full_ones(tmp_path: Path) -> None:
+    case, shape = ("vae", "mlp"), (1, 8, 8)
+    model = build(case, shape)
+    checkpoint.save(tmp_path / "half", model, config_of(case, shape, "float16"), [])
+    loaded = checkpoint.load(tmp_path / "half")
+    for (name, exact), rounded in zip(model.named_parameters(), loaded.parameters(), strict=True):
+        assert rounded.dtype == torch.float32
+        torch.testing.assert_close(rounded, exact, rtol=1e-3, atol=1e-6, msg=name)
+        assert not torch.equal(rounded, exact), name

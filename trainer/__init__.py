@@ -1,0 +1,63 @@
+"""The whole VAE family: models, data sets, training, checkpoints. `trainer.load(path)` opens one in a notebook.
+
+Names are loaded when they are first used, so that listing checkpoints does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.checkpoint import Checkpoint, Config, checkpoints, load, root, write_text
+    from trainer.data import Images
+    from trainer.data import load as load_data
+    from trainer.latent import Density, Gaussian, Latent, LatentModel
+    from trainer.sheet import contact_sheet, to_bytes
+    from trainer.summary import Summary, load_summary
+
+_HOME = {
+    "Checkpoint": "trainer.checkpoint",
+    "Config": "trainer.checkpoint",
+    "checkpoints": "trainer.checkpoint",
+    "load": "trainer.checkpoint",
+    "root": "trainer.checkpoint",
+    "write_text": "trainer.checkpoint",
+    "Images": "trainer.data",
+    "load_data": "trainer.data:load",
+    "Density": "trainer.latent",
+    "Gaussian": "trainer.latent",
+    "Latent": "trainer.latent",
+    "LatentModel": "trainer.latent",
+    "contact_sheet": "trainer.sheet",
+    "to_bytes": "trainer.sheet",
+    "Summary": "trainer.summary",
+    "load_summary": "trainer.summary",
+}
+__all__ = [
+    "Checkpoint",
+    "Config",
+    "Density",
+    "Gaussian",
+    "Images",
+    "Latent",
+    "LatentModel",
+    "Summary",
+    "checkpoints",
+    "contact_sheet",
+    "load",
+    "load_data",
+    "load_summary",
+    "root",
+    "to_bytes",
+    "write_text",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value

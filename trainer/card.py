@@ -1,0 +1,80 @@
+"""The model card of a checkpoint, from what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from trainer.checkpoint import Config
+from trainer.data import Images
+from trainer.latent import LatentModel
+from trainer.summary import Summary
+
+
+def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images, weights: str, note: str) -> str:
+    """README.md of a checkpoint folder."""
+    about_data = inspect.getdoc(importlib.import_module(f"trainer.data.{config.data.name}")) or ""
+    size = f", {config.data.size:,} of them" if config.data.size else ""
+    lines = [
+        f"# {name}",
+        "",
+        f"A `{config.model}` on `{config.data.name}`{size}, images of {' × '.join(map(str, config.shape))} "
+        f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
+        "",
+        *([note, ""] if note else []),
+        "Trained by",
+        "",
+        f"    {config.command}",
+        "",
+        f"on {config.trained:%Y-%m-%d} with " + ", ".join(f"{what} {v}" for what, v in config.versions.items()) + ".",
+        *([f"Weights: {weights}."] if weights else []),
+        "",
+        f"Measured on {min(len(test), 10_000):,} images of the test split, mean per image (median):",
+        "",
+        *terms_table(model, summary),
+        "",
+        *(f"* {what}: {value}" for what, value in model.facts().items()),
+        *dimension_lines(model, summary),
+        "",
+        "Data: " + " ".join(about_data.split()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def terms_table(model: LatentModel, summary: Summary) -> list[str]:
+    """A markdown table, a row per term, each with its unit; the ELBO where all terms are nats."""
+    rows = ["| term | value | unit |", "| --- | --- | --- |"]
+    names = [name.removeprefix("mean/") for name in summary.arrays if name.startswith("mean/")]
+    for name in names:
+        if name == "loss":
+            continue
+        rows.append(_row(name, summary, model.units.get(name, "nats")))
+    if "kl" in names:
+        rows.append(_row("loss", summary, "nats", label="ELBO", sign=-1))
+    return rows
+
+
+def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
+    """The one figure that a short description shows: the ELBO, or the reconstruction where there is none."""
+    if "mean/kl" in summary.arrays:
+        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−")}
+    unit = model.units.get("reconstruction", "nats")
+    return {"reconstruction": f"{float(summary.arrays['mean/reconstruction']):.2f} {unit}"}
+
+
+def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1) -> str:
+    mean, median = sign * float(summary.arrays[f"mean/{name}"]), sign * float(summary.arrays[f"quantiles/{name}"][50])
+    return f"| {label or name} | {mean:.2f} ({median:.2f}) | {unit} |"
+
+
+def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
+    """How many dimensions of each part are active, and how much each carries."""
+    lines = []
+    for part in model.space:
+        values, unit = summary.importance(part)
+        active = summary.active(part)
+        order = values.argsort()[::-1]
+        shown = ", ".join(f"{part}{i} {values[i]:.2f}" for i in order if active[i])
+        what = "mean KL" if unit == "nats" else "effect on the decoded image from −1 to 1, squared, summed over pixels"
+        lines.append(f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; {what} in {unit}: {shown}")
+    return lines

@@ -1,0 +1,86 @@
+"""Probabilistic PCA (Tipping and Bishop 1999).
+
+    p(z)     = N(0, I)
+    p(x|z)   = N(W z + b, σ² I),   W = U (Λ − σ² I)^½,   σ² = mean of the discarded eigenvalues
+    p(z|x)   = N(M⁻¹ Wᵀ (x − b), σ² M⁻¹),   M = Wᵀ W + σ² I
+    p(x)     = N(b, W Wᵀ + σ² I)
+
+The posterior is exact, so the bound is the log-likelihood itself. With this W, M is diagonal: its entries are λ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from trainer.latent import NOTHING, Density, Gaussian, Latent, Shape
+from trainer.models.pca import PCA, PCAOptions
+from trainer.probability import LOG_2PI, gaussian_log_prob, kl_to_standard, per_image
+
+LEAST_VARIANCE = 1e-6  # σ² of data that lie in the subspace: about one 300th of a grey level, squared
+
+
+class ProbabilisticPCA(Density, PCA):
+    """PCA with a density: exact likelihood, posterior and samples."""
+
+    units: Mapping[str, str] = {}
+
+    def __init__(self, shape: Shape, options: PCAOptions) -> None:
+        super().__init__(shape, options)
+        self.space = {"z": Gaussian(options.latents)}
+
+    @property
+    def noise(self) -> Tensor:
+        """σ², the variance of p(x|z)."""
+        return self.discarded.clamp_min(LEAST_VARIANCE)
+
+    @property
+    def weight(self) -> Tensor:
+        """W, (D, d)."""
+        return self.basis * (self.variance - self.noise).clamp_min(0).sqrt()
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (b, d) and variance (d,) of p(z|x)."""
+        eigenvalues = self.variance.maximum(self.noise)
+        return (x.flatten(1) - self.mean) @ self.weight / eigenvalues, self.noise / eigenvalues
+
+    def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
+        return {"z": self.posterior(x)[0], **given}
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        return self.mean + z @ self.weight.T
+
+    def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
+        mean, var = self.posterior(x)
+        at_mean = self.log_likelihood(x, {"z": mean[None]})[0]
+        spread = 0.5 * (self.weight.square().sum(0) * var).sum() / self.noise  # ½ tr(WᵀW V) / σ²
+        return {"reconstruction": spread - at_mean, "kl/z": kl_to_standard(mean, var.log().expand_as(mean))}
+
+    def infer(
+        self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
+    ) -> tuple[Latent, Tensor]:
+        mean, var = self.posterior(x)
+        noise = torch.randn(samples, *mean.shape, generator=generator).to(mean)
+        z = mean + var.sqrt() * noise
+        return {"z": z}, per_image(gaussian_log_prob(z, mean, var), 2)
+
+    def log_prior(self, z: Latent, given: Mapping[str, Tensor] = NOTHING) -> Tensor:
+        return per_image(gaussian_log_prob(z["z"], 0.0, 1.0), 2)
+
+    def log_likelihood(self, x: Tensor, z: Latent, visible: Tensor | None = None) -> Tensor:
+        each = gaussian_log_prob(x.flatten(1), self.mean_image(z["z"]), self.noise)  # (s, b, D)
+        return per_image(each if visible is None else each * visible.flatten(-3), 2)
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        """log p(x), exactly, (b,), in nats; by Woodbury, so no D×D matrix is made."""
+        centred = x.flatten(1) - self.mean
+        along = centred @ self.basis  # (b, d)
+        eigenvalues = self.variance.maximum(self.noise)
+        rest = (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
+        log_det = eigenvalues.log().sum() + (self.pixels - self.options.latents) * self.noise.log()
+        return -0.5 * (self.pixels * LOG_2PI + log_det + (along.square() / eigenvalues).sum(1) + rest / self.noise)
+
+    def facts(self) -> dict[str, str]:
+        return {**super().facts(), "σ of p(x|z)": f"{float(self.noise.sqrt()):.4f} of the grey range"}

@@ -1,0 +1,99 @@
+"""Encoder and decoder halves that the models share, for any image from 8×8 to 128×128 with 1 or 3 channels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainer.latent import Options, Shape
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+
+
+class NetOptions(Options):
+    """Which net the encoder and the decoder are."""
+
+    net: Literal["mlp", "conv"] = Field(
+        "mlp", description="mlp: fully connected; conv: stride-2 convolutions (Burgess et al. 2018), for 32x32 and up"
+    )
+    hidden: tuple[Width, ...] = Field(
+        (256, 256),
+        max_length=8,
+        description="widths of the fully connected layers, from image to latent; for an mlp none at all is linear",
+    )
+    channels: int = Field(32, ge=1, le=512, description="channels of each convolution; conv only")
+
+
+def stages(side: int) -> int:
+    """How many stride-2 stages bring `side` to about 4: 1 for 8, 3 for 28, 4 for 64, 5 for 128."""
+    return max(1, round(math.log2(side / 4)))
+
+
+def padded(shape: Shape) -> tuple[int, int, int]:
+    """(stages, h, w): the sides rounded up so that every stage halves them exactly."""
+    _, h, w = shape
+    n = stages(max(h, w))
+    step = 2**n
+    return n, math.ceil(h / step) * step, math.ceil(w / step) * step
+
+
+class Pad(nn.Module):
+    """(b, c, h, w) -> (b, c, H, W), zeros all around."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        _, big_h, big_w = padded(shape)
+        top, left = (big_h - shape[1]) // 2, (big_w - shape[2]) // 2
+        self.margins = (left, big_w - shape[2] - left, top, big_h - shape[1] - top)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.margins)
+
+
+class Crop(Pad):
+    """The inverse of `Pad`: (b, c, H, W) -> (b, c, h, w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right, top, bottom = self.margins
+        return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
+
+
+def _fully_connected(widths: list[int]) -> list[nn.Module]:
+    """ReLU between linear layers, none after the last."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return layers[:-1]
+
+
+def encoder(shape: Shape, options: NetOptions, outputs: int) -> nn.Sequential:
+    """(b, c, h, w) -> (b, outputs)."""
+    if options.net == "mlp":
+        return nn.Sequential(nn.Flatten(), *_fully_connected([math.prod(shape), *options.hidden, outputs]))
+    n, h, w = padded(shape)
+    layers: list[nn.Module] = [Pad(shape)]
+    before = shape[0]
+    for _ in range(n):
+        layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU()]
+        before = options.channels
+    flat = before * (h >> n) * (w >> n)
+    return nn.Sequential(*layers, nn.Flatten(), *_fully_connected([flat, *options.hidden, outputs]))
+
+
+def decoder(shape: Shape, options: NetOptions, inputs: int) -> nn.Sequential:
+    """(b, inputs) -> (b, c, h, w), the encoder mirrored; its output is not squashed."""
+    hidden = list(reversed(options.hidden))
+    if options.net == "mlp":
+        return nn.Sequential(*_fully_connected([inputs, *hidden, math.prod(shape)]), nn.Unflatten(1, shape))
+    n, h, w = padded(shape)
+    small = (options.channels, h >> n, w >> n)
+    layers = [*_fully_connected([inputs, *hidden, math.prod(small)]), nn.ReLU(), nn.Unflatten(1, small)]
+    for stage in range(n):
+        after = options.channels if stage < n - 1 else shape[0]
+        layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers[:-1], Crop(shape))

@@ -1,0 +1,56 @@
+"""Formulas, each on a batch without reducing over it: what comes back has one number per image (or per dimension).
+
+Nats everywhere. `std` is a standard deviation and `var` a variance, never the one for the other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def gaussian_log_prob(x: Tensor, mean: Tensor | float, var: Tensor | float) -> Tensor:
+    """log N(x; mean, var), elementwise."""
+    var = torch.as_tensor(var, dtype=x.dtype, device=x.device)
+    return -0.5 * ((x - mean).square() / var + var.log() + LOG_2PI)
+
+
+def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
+    """x log p + (1 − x) log(1 − p) with p = sigmoid(logits), elementwise; x may be grey (a cross-entropy then)."""
+    return -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+
+
+def kl_to_standard(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, var) ‖ N(0, 1)) per dimension (Kingma and Welling 2014, appendix B)."""
+    return 0.5 * (mean.square() + log_var.exp() - log_var - 1)
+
+
+def kl_between(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
+    """KL(N(mean, var) ‖ N(prior_mean, prior_var)) per dimension."""
+    difference = log_var - prior_log_var
+    return 0.5 * (difference.exp() + (mean - prior_mean).square() / prior_log_var.exp() - 1 - difference)
+
+
+def reparameterise(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    """mean + std · noise: a draw from N(mean, var) that gradients pass through."""
+    return mean + (0.5 * log_var).exp() * noise
+
+
+def reparameterised_log_prob(log_var: Tensor, noise: Tensor) -> Tensor:
+    """log N(mean + std · noise; mean, var), elementwise, without the loss of digits of a subtraction."""
+    return gaussian_log_prob(noise, 0.0, 1.0) - 0.5 * log_var
+
+
+def per_image(values: Tensor, batch_axes: int = 1) -> Tensor:
+    """Sum over all but the first `batch_axes` axes: pixels and dimensions are summed, images are not."""
+    return values.flatten(batch_axes).sum(-1) if values.ndim > batch_axes else values
+
+
+def log_mean_exp(values: Tensor, axis: int = 0) -> Tensor:
+    """log of the mean of exp, stable."""
+    return torch.logsumexp(values, axis) - math.log(values.shape[axis])

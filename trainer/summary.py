@@ -1,0 +1,109 @@
+"""summary.npz: what the explorer must know of the data without having the images.
+
+Measured on at most 10,000 images of the training split, but for the quantiles of the terms, which are the test
+split's. Arrays, by name: "kl/PART" (d,) mean nats per dimension where the model has a posterior; "effect/PART" (d,)
+mean squared change of the decoded image, summed over pixels, when a dimension goes from −1 to 1 at the mean;
+"variance/PART" (d,) of the posterior means; "percentiles/PART" (5, d) of them; "quantiles/TERM" (101,);
+"points" (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.checkpoint import replacing
+from trainer.data import Images
+from trainer.latent import LatentModel
+from trainer.train import evaluate
+
+PERCENTILES = (5, 25, 50, 75, 95)
+ACTIVE = 0.01  # variance of a posterior mean over the data above which a dimension is active (Burda et al. 2016)
+MEASURED, MAPPED = 10_000, 2_000  # images
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The arrays of summary.npz."""
+
+    arrays: dict[str, np.ndarray]
+
+    def importance(self, part: str) -> tuple[np.ndarray, str]:
+        """What dimensions are sorted by, (d,), and its unit: KL in nats, or else the effect on pixels."""
+        if f"kl/{part}" in self.arrays:
+            return self.arrays[f"kl/{part}"], "nats"
+        return self.arrays[f"effect/{part}"], "px²"
+
+    def active(self, part: str) -> np.ndarray:
+        """(d,) whether the posterior mean of a dimension varies over the data at all."""
+        return self.arrays[f"variance/{part}"] > ACTIVE
+
+    def band(self, part: str) -> np.ndarray:
+        """(2, d) 5th and 95th percentile of the posterior means."""
+        return self.arrays[f"percentiles/{part}"][[0, -1]]
+
+
+def load_summary(folder: Path) -> Summary:
+    """Read summary.npz; nothing in it is unpickled."""
+    with np.load(folder / "summary.npz", allow_pickle=False) as file:
+        return Summary({name: file[name] for name in file.files})
+
+
+@torch.no_grad()
+def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
+    """Measure a trained model."""
+    model.eval()
+    torch.manual_seed(0)
+    collected: dict[str, list[Tensor]] = defaultdict(list)
+    rows = torch.arange(min(MEASURED, len(train)))
+    for some in rows.split(256):
+        x = train.batch(some, model.device)
+        z = model.encode(x)
+        for name in model.space:
+            collected[f"z/{name}"].append(z[name].cpu())
+        for name, values in model.terms(x).items():
+            if name.startswith("kl/"):
+                collected[name].append(values.cpu())
+        collected["points"].append(model.points(z).cpu())
+    whole = {name: torch.cat(values).numpy() for name, values in collected.items()}
+
+    arrays: dict[str, np.ndarray] = {}
+    for part in model.space:
+        means = whole[f"z/{part}"]
+        arrays[f"variance/{part}"] = means.var(0)
+        arrays[f"percentiles/{part}"] = np.percentile(means, PERCENTILES, axis=0)
+        arrays[f"effect/{part}"] = effect(model, part).numpy()
+        if f"kl/{part}" in whole:
+            arrays[f"kl/{part}"] = whole[f"kl/{part}"].mean(0)
+    if train.labels is not None:
+        labels = train.labels[rows].numpy()
+        arrays["class_means"] = np.stack(
+            [whole["points"][labels == label].mean(0) for label in range(len(train.class_names))]
+        )
+        arrays["labels"] = labels[:MAPPED].astype(np.int32)
+    arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
+    arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
+    for name, values in evaluate(model, test, MEASURED).items():
+        arrays[f"quantiles/{name}"] = np.quantile(values.numpy(), np.linspace(0, 1, 101))
+        arrays[f"mean/{name}"] = values.numpy().mean()
+    halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    return Summary(halves)
+
+
+def effect(model: LatentModel, part: str) -> Tensor:
+    """(d,) squared change of the decoded image, summed over pixels, from −1 to 1 along each dimension at the mean."""
+    dims = model.space[part].dims
+    ends = torch.cat([-torch.eye(dims), torch.eye(dims)]).to(model.device)
+    z = {name: torch.zeros(2 * dims, other.dims, device=model.device) for name, other in model.space.items()}
+    low, high = model.decode({**z, part: ends}).chunk(2)
+    return (high - low).square().flatten(1).sum(1).cpu()
+
+
+def save_summary(folder: Path, summary: Summary) -> None:
+    with replacing(folder / "summary.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **summary.arrays)

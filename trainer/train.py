@@ -1,0 +1,125 @@
+"""The training loop: a generator of measures that knows no model. To stop is not to iterate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trainer.data import Images
+from trainer.latent import LatentModel, Options, total
+
+Measures = dict[str, float | list[float]]
+
+
+class TrainOptions(Options):
+    """How long, how fast and from which seed."""
+
+    steps: int = Field(3000, ge=0, le=100_000_000, description="optimiser steps")
+    batch: int = Field(128, ge=1, le=65_536, description="images per step")
+    rate: float = Field(1e-3, gt=0, le=1, description="learning rate of Adam")
+    decay: bool = Field(True, description="let the learning rate fall to 0 along a half cosine")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the weights, the batches and the noise")
+    every: int = Field(100, ge=1, le=1_000_000, description="steps between two measures in the history")
+
+
+@dataclass
+class State:
+    """What a run is besides its model: how far it is, and its optimiser."""
+
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+
+def start(model: LatentModel, options: TrainOptions) -> State:
+    """A run's first state. Adam (Kingma and Ba 2015), fused; PCA has no parameters and never steps."""
+    parameters = list(model.parameters()) or [torch.nn.Parameter(torch.zeros(1))]
+    return State(torch.optim.Adam(parameters, lr=options.rate, fused=model.device.type != "mps"))
+
+
+def batches(n: int, options: TrainOptions, first: int = 0) -> Iterator[Tensor]:
+    """Positions (b,) for each step from `first` on: every epoch a new order, a function of seed and epoch alone."""
+    size = min(options.batch, n)
+    per_epoch = n // size
+    order, of_epoch = torch.empty(0), -1
+    for step in range(first, options.steps):
+        epoch, place = divmod(step, per_epoch)
+        if epoch != of_epoch:
+            seed = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
+            order, of_epoch = torch.randperm(n, generator=seed), epoch
+        yield order[place * size : (place + 1) * size]
+
+
+def train(
+    model: LatentModel, images: Images, options: TrainOptions, state: State | None = None
+) -> Iterator[tuple[int, Measures]]:
+    """Take the steps from `state` to `options.steps`; every `options.every` yield (step, measures).
+
+    Measures are means since the last ones: "loss", each term (a list with one number per dimension where it has
+    them), each knob as it stands, "rate", and "images_per_second". Between two yields the state is whole and may be
+    saved. Raises FloatingPointError that names the term and the step when one stops being finite.
+    """
+    state = state or start(model, options)
+    device = model.device
+    model.train()
+    sums: dict[str, Tensor] = {}
+    since, begun = 0, time.perf_counter()
+    for indices in batches(len(images), options, state.step):
+        set_rate(state.optimizer, options, state.step)
+        for name, value in model.schedule(state.step).items():
+            model.knobs[name].fill_(value)
+        terms = model.terms(images.batch(indices, device))
+        loss = model.loss(terms)
+        state.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.step += 1
+        detached = {name: values.detach() for name, values in terms.items()}
+        model.after_step(detached)
+
+        for name, values in {"loss": loss.detach()[None], **detached}.items():
+            sums[name] = sums[name] + values.mean(0) if name in sums else values.mean(0)
+        since += 1
+        if state.step % options.every == 0 or state.step == options.steps:
+            measures: Measures = {name: (values / since).tolist() for name, values in sums.items()}
+            check_finite(measures, state.step)
+            measures |= {name: float(knob) for name, knob in model.knobs.items()}
+            measures["rate"] = state.optimizer.param_groups[0]["lr"]
+            measures["images_per_second"] = since * len(indices) / (time.perf_counter() - begun)
+            sums, since = {}, 0
+            yield state.step, measures
+            begun = time.perf_counter()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, options: TrainOptions, step: int) -> None:
+    """The learning rate of one step: constant, or the falling half of a cosine over the whole run."""
+    scale = 0.5 * (1 + math.cos(math.pi * step / options.steps)) if options.decay else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = options.rate * scale
+
+
+def check_finite(measures: Measures, step: int) -> None:
+    """Raise FloatingPointError that names the first term that is not finite."""
+    for name, value in sorted(measures.items(), key=lambda item: item[0] == "loss"):
+        if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
+            raise FloatingPointError(
+                f'the term "{name}" stopped being finite by step {step}; the last saved state is kept. '
+                "Go on from it with a lower learning rate, such as --rate divided by 3."
+            )
+
+
+@torch.no_grad()
+def evaluate(model: LatentModel, images: Images, limit: int = 10_000, seed: int = 0) -> dict[str, Tensor]:
+    """Each family of terms and "loss", per image and on the CPU, (n,), for at most `limit` images."""
+    model.eval()
+    torch.manual_seed(seed)
+    parts = [
+        {name: values.cpu() for name, values in total(model.terms(images.batch(rows, model.device))).items()}
+        for rows in torch.arange(min(limit, len(images))).split(256)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
