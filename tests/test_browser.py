@@ -39,7 +39,7 @@ def shown(page: Page) -> tuple[dict[str, float], np.ndarray]:
 def decoded(checkpoint: str, values: dict[str, float]) -> np.ndarray:
     """The decode of the same latent in this process, (h, w) uint8."""
     model = trainer.load(ROOT / "checkpoints" / checkpoint)
-    z = torch.tensor([[values[f"z/{dim}"] for dim in range(model.space["z"].dims)]])
+    z = torch.tensor([[float(values[f"z/{dim}"]) for dim in range(model.space["z"].dims)]])
     with torch.no_grad():
         return trainer.to_bytes(model.decode({"z": z}))[0, ..., 0]
 
@@ -74,7 +74,7 @@ def test_cards_then_traversals(page: Page, app: str) -> None:
     assert {"pca-digits", "ppca-digits", "vae-digits", "beta-vae-sprites"} <= set(names)
     for name in names:
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-    page.locator(".st-key-explore-ppca-digits button").click()
+    page.locator(".st-key-explore-ppca-digits button").locator("visible=true").first.click()
     page.wait_for_selector(READY)
     expect(page.get_by_role("heading", name="Traversals of ppca-digits")).to_be_visible()
     assert_true_picture(page, "ppca-digits")
@@ -115,6 +115,7 @@ def test_keyboard_names_grid_and_downloads(page: Page, app: str) -> None:
     first.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
+    expect(first).to_have_value("23")
     values = assert_true_picture(page, "vae-digits")
     assert sorted(values.values())[-1] == 0.45
 
@@ -151,7 +152,7 @@ def test_keyboard_names_grid_and_downloads(page: Page, app: str) -> None:
 
 def test_start_from_a_data_image_and_its_code(page: Page, app: str, tmp_path: Path) -> None:
     open_traversals(page, app, "vae-digits")
-    page.get_by_label("Start from").click()
+    page.get_by_role("combobox", name="Start from").click()
     page.get_by_role("option", name="Data image").click()
     expect(page.locator(".origin")).to_be_visible()
     page.get_by_role("spinbutton", name="Image").fill("7")

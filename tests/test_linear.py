@@ -230,7 +230,7 @@ def test_capacity_is_what_the_kl_comes_to() -> None:
     assert rate_at(level) == pytest.approx(1.5)
     assert found.distortion == pytest.approx(2 * level + 2, rel=0.03)  # the least there is at that rate
     capacities = [measures["capacity"] for measures in found.course]
-    assert capacities == sorted(capacities)  # type: ignore[type-var]
+    assert capacities == sorted(capacities)
     assert capacities[0] == pytest.approx(1.5 * 119 / 600)
     assert capacities[-1] == 1.5
 
@@ -323,7 +323,7 @@ def test_the_loss_falls_as_the_decode_nears_the_image() -> None:
     found = []
     for distance in (3.0, 2.0, 1.0, 0.5, 0.0):
         model.decoder[0].bias.data = (x + distance).flatten()
-        found.append(float(model.loss(model.terms(x))))
+        found.append(model.loss(model.terms(x)).item())
     assert found == sorted(found, reverse=True)
     normaliser = 3 * math.log(2 * math.pi * VAR)
     assert found == pytest.approx([normaliser + 6 * d * d / (2 * VAR) for d in (3.0, 2.0, 1.0, 0.5, 0.0)], rel=1e-5)

@@ -103,7 +103,7 @@ def checkpoints(folder: Path | None = None) -> list[Checkpoint]:
 
 
 def describe(folder: Path | str) -> Checkpoint:
-    """The checkpoint in a folder, without its weights. Raises FileNotFoundError, or ValueError that says what is off."""
+    """The checkpoint in a folder, without its weights. Raises FileNotFoundError, or ValueError that says why."""
     found = describe_running(folder)
     if not (found.path / "model.safetensors").is_file():
         raise FileNotFoundError(f'the checkpoint "{folder}" has no weights yet (model.safetensors)')

@@ -263,7 +263,11 @@ class Live {
     let byKey = false;
     slider.addEventListener("keydown", () => (byKey = true));
     slider.addEventListener("pointerdown", () => ((byKey = false), this.grab(id)));
-    slider.addEventListener("input", () => (this.grab(id), this.move(id, stops[slider.value])));
+    slider.addEventListener("input", () => {
+      const stop = stops[slider.value]; // before grabbing, which puts every slider where its axis stands
+      this.grab(id);
+      this.move(id, stop);
+    });
     slider.addEventListener("change", () => (byKey ? this.soon() : this.release()));
     slider.addEventListener("pointerup", () => this.letGo()); // a press without a move brings no change
     slider.addEventListener("pointercancel", () => this.release());
