@@ -60,7 +60,13 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
         if kind == IMAGE:
             last = len(run.images) - 1
             st.number_input(
-                "Image", 0, last, key="start/image", on_change=begin, width=140, help=f"Test image 0 … {last:,}"
+                "Image",
+                0,
+                last,
+                key=f"start/image/{run.checkpoint.digest}",
+                on_change=begin,
+                width=140,
+                help=f"Test image 0 … {last:,}",
             )
         st.button("Reset", on_click=begin, icon=":material/restart_alt:", help="All sliders back to where they began")
     start: Start = st.session_state[key]
@@ -69,7 +75,7 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
 
 def _begin(run: Run, kind: str, revision: int) -> Start:
     if kind == IMAGE:
-        return _image(run, int(st.session_state.get("start/image", 0)), revision)
+        return _image(run, int(st.session_state.get(f"start/image/{run.checkpoint.digest}", 0)), revision)
     if kind == SAMPLE:
         return Start(_plain(run.sample(int(st.session_state.get("start/seed", 0)))), revision)
     return Start(_zero(run), revision)
@@ -99,7 +105,8 @@ def _from_address(run: Run) -> Start:
             number = int(asked["image"])
             if not 0 <= number < len(run.images):
                 raise ValueError(f"image={number}")
-            st.session_state["start/kind"], st.session_state["start/image"] = IMAGE, number
+            st.session_state["start/kind"] = IMAGE
+            st.session_state[f"start/image/{run.checkpoint.digest}"] = number
             start = _image(run, number, 0)
         latent = {
             name: [float(value) for value in asked[name].split(",")] if name in asked else start.latent[name]

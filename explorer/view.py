@@ -34,7 +34,7 @@ class View:
     @property
     def unit(self) -> str:
         """What one unit of a slider is."""
-        return "; ".join(dict.fromkeys(part.unit for part in self.run.model.space.values()))
+        return "1 = " + "; ".join(dict.fromkeys(part.unit for part in self.run.model.space.values()))
 
     def axes(self, names: dict[str, str], first: str = "") -> list[Axis]:
         """Every dimension, most important first, with frames for as many as one message may hold.

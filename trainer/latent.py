@@ -58,7 +58,7 @@ class Gaussian:
     """A part of real numbers whose scale is such that about all of the data lies in -3 … 3."""
 
     dims: int
-    unit: str = "1 standard deviation of the prior"  # what one unit is, for people
+    unit: str = "one standard deviation of the prior"  # what one unit is, for people
 
     def check(self, name: str, values: Tensor) -> None:
         """Raise ValueError if `values` is not (b, dims)."""

@@ -37,7 +37,7 @@ class Autoencoder(LatentModel):
 
     def __init__(self, shape: Shape, options: AutoencoderOptions) -> None:
         super().__init__(shape, options)
-        self.space = {"z": Gaussian(options.latents, unit="1 standard deviation of the codes over the data")}
+        self.space = {"z": Gaussian(options.latents, unit="one standard deviation of the codes over the data")}
         self.encoder = nets.encoder(shape, options, options.latents)
         self.decoder = nets.decoder(shape, options, options.latents)
         self.register_buffer("centre", torch.zeros(options.latents))

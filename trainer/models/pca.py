@@ -41,7 +41,7 @@ class PCA(LatentModel):
         super().__init__(shape, options)
         if options.latents >= self.pixels:
             raise ValueError(f"latents={options.latents}, but an image has {self.pixels} values: keep fewer than that")
-        self.space = {"z": Gaussian(options.latents, unit="1 standard deviation √λ of the data along the component")}
+        self.space = {"z": Gaussian(options.latents, unit="one standard deviation √λ of the data along the component")}
         self.register_buffer("mean", torch.zeros(self.pixels))
         self.register_buffer("basis", torch.eye(self.pixels, options.latents))
         self.register_buffer("variance", torch.ones(options.latents))

@@ -104,4 +104,4 @@ class VAE(Density, LatentModel):
     def facts(self) -> dict[str, str]:
         if self.options.likelihood == "bernoulli":
             return {}
-        return {"σ of p(x|z)": f"{float((0.5 * self.log_var).exp()):.4f} of the grey range"}
+        return {"σ of p(x|z)": f"{float((0.5 * self.log_var.detach()).exp()):.4f} of the grey range"}
