@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from explorer.run import Run
-from trainer import Latent
+
+if TYPE_CHECKING:
+    from trainer import Latent
 
 MEAN, SAMPLE, IMAGE = "mean", "sample", "image"
 DIGITS = 4  # decimals that an address keeps; a latent is rounded to them, so that a link is the same view

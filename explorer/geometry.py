@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer import Latent
+if TYPE_CHECKING:
+    from trainer import Latent
 
 REACH = 3.0  # every axis runs from −3 to 3 of its own unit
 

@@ -7,12 +7,15 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 import trainer
-from trainer import Checkpoint, Images, Latent, LatentModel, Summary
+
+if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
+    from trainer import Checkpoint, Images, Latent, LatentModel, Summary
 
 BATCH = 512  # decodes at once
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def test_the_screen_imports_downwards(path: Path) -> None:
             assert name in {"trainer", "trainer.models"}, f"{here} imports {name}: go through `import trainer`"
         if name.split(".")[0] == "streamlit":
             assert here in MAY_SHOW, f"{here} imports streamlit"
+
+
+def test_the_first_paint_waits_for_nothing_heavy() -> None:
+    code = "import sys, explorer.pages.start, explorer.pages.traversals as t, trainer; trainer.checkpoints();"
+    code += "print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    roots = {name.split(".")[0] for name in loaded.split()}
+    assert "streamlit" in roots
+    assert not roots & {"torch", "sklearn", "scipy", "umap"}
 
 
 def test_the_explorer_uses_only_what_the_trainer_exports() -> None:

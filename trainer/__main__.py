@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 import shlex
@@ -36,12 +35,12 @@ def command_of(name: str) -> type[Options]:
     fields: dict[str, Any] = {}
     for source in (own, TrainOptions, Place):
         for field, info in source.model_fields.items():
-            shown = copy.copy(info)
-            shown.description = f"{info.description}{_bounds(info.metadata)}"
+            # bounds stand in the help only: `read` checks them, and its errors are sentences
+            shown = Field(info.default, description=f"{info.description}{_bounds(info.metadata)}")
             annotation: Any = Literal[tuple(data.names())] if field == "data" else info.annotation
             fields[field] = (annotation, shown)
     about = inspect.getdoc(sys.modules[kind.__module__]) or name
-    return create_model(f"Train_{name}", __base__=own, __doc__=about.splitlines()[0], **fields)
+    return create_model(f"Train_{name}", __base__=Options, __doc__=about.splitlines()[0], **fields)
 
 
 def _bounds(metadata: list[Any]) -> str:

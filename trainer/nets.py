@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from trainer.latent import Options, Shape
-
-Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class NetOptions(Options):
@@ -21,12 +19,19 @@ class NetOptions(Options):
     net: Literal["mlp", "conv"] = Field(
         "mlp", description="mlp: fully connected; conv: stride-2 convolutions (Burgess et al. 2018), for 32x32 and up"
     )
-    hidden: tuple[Width, ...] = Field(
+    hidden: tuple[int, ...] = Field(
         (256, 256),
         max_length=8,
         description="widths of the fully connected layers, from image to latent; for an mlp none at all is linear",
     )
     channels: int = Field(32, ge=1, le=512, description="channels of each convolution; conv only")
+
+    @field_validator("hidden")
+    @classmethod
+    def _widths(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= width <= 4096 for width in hidden):
+            raise ValueError("each width must be from 1 to 4096")
+        return hidden
 
 
 def stages(side: int) -> int:

@@ -83,7 +83,7 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
     if train.labels is not None:
         labels = train.labels[rows].numpy()
         arrays["class_means"] = np.stack(
-            [whole["points"][labels == label].mean(0) for label in range(len(train.class_names))]
+            [_mean_or_nan(whole["points"][labels == label]) for label in range(len(train.class_names))]
         )
         arrays["labels"] = labels[:MAPPED].astype(np.int32)
     arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
@@ -93,6 +93,11 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
         arrays[f"mean/{name}"] = values.numpy().mean()
     halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     return Summary(halves)
+
+
+def _mean_or_nan(points: np.ndarray) -> np.ndarray:
+    """The mean of (n, d) points, NaN for a class that has none."""
+    return points.mean(0) if len(points) else np.full(points.shape[1], np.nan)
 
 
 def effect(model: LatentModel, part: str) -> Tensor:

@@ -89,4 +89,4 @@ class BetaVAE(VAE):
         if "beta" not in self.knobs:
             return super().facts()
         normalised = self.options.beta * self.options.latents / self.pixels
-        return {**super().facts(), "β_norm = β M / D": f"{normalised:.8f}".rstrip("0")}
+        return {**super().facts(), "β_norm = β M / D": f"{normalised:.8g}"}
