@@ -124,8 +124,9 @@ def _from_address(run: Run) -> Start:
     return replace(start, latent=latent)
 
 
-def write_address(run: Run, start: Start) -> None:
-    """Put checkpoint and latent into the address, so that a link reopens this view. The page is its path."""
+def remember(run: Run, start: Start) -> None:
+    """Keep the view for the next visit in this session, and put it into the address, so that a link reopens it."""
+    st.session_state[f"start/{run.checkpoint.digest}"] = start
     view = {"checkpoint": run.checkpoint.name}
     view |= {part: ",".join(f"{value:g}" for value in values) for part, values in start.latent.items()}
     if start.number is not None:

@@ -72,10 +72,11 @@ def _train(name: str, chosen: Options) -> None:
         trained=checkpoint.now(),
         parameters=sum(p.numel() for p in models.get(name)(images.shape, options).parameters()),
         steps_done=0,
+        note=place.note,
         weights="float16" if place.half else "float32",
         versions=checkpoint.versions(),
     )
-    _report(place.out, fit(place.out, config, device.choose(place.device), place.note))
+    _report(place.out, fit(place.out, config, device.choose(place.device)))
 
 
 def _without_note(arguments: list[str]) -> list[str]:

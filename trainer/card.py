@@ -11,7 +11,7 @@ from trainer.latent import LatentModel
 from trainer.summary import Summary
 
 
-def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images, weights: str, note: str) -> str:
+def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images, weights: str) -> str:
     """README.md of a checkpoint folder."""
     about_data = inspect.getdoc(importlib.import_module(f"trainer.data.{config.data.name}")) or ""
     size = f", {config.data.size:,} of them" if config.data.size else ""
@@ -21,7 +21,7 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         f"A `{config.model}` on `{config.data.name}`{size}, images of {' × '.join(map(str, config.shape))} "
         f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
         "",
-        *([note, ""] if note else []),
+        *([config.note, ""] if config.note else []),
         "Trained by",
         "",
         f"    {config.command}",

@@ -54,6 +54,7 @@ class Config(BaseModel):
     parameters: int
     steps_done: int
     weights: str = "float32"
+    note: str = ""  # a sentence for the card
     measured: dict[str, str] = {}  # a figure or two for people, with units
     versions: dict[str, str]
 

@@ -26,7 +26,7 @@ SAVE_EVERY = 30  # seconds
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
-def fit(folder: Path, config: Config, device: torch.device, note: str = "", resume: bool = False) -> bool:
+def fit(folder: Path, config: Config, device: torch.device, resume: bool = False) -> bool:
     """Train as configured and write the checkpoint folder. False: stopped by Ctrl-C; what was there is saved.
 
     A fresh run never writes over a checkpoint: FileExistsError. A resumed one goes on from state.safetensors.
@@ -50,7 +50,7 @@ def fit(folder: Path, config: Config, device: torch.device, note: str = "", resu
     finished = True
     if resume or not model.begin(images, track=progress_of("reading")):
         finished = _steps(folder, model, images, options, state, history)
-    _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history, note)
+    _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history)
     return finished
 
 
@@ -78,9 +78,7 @@ def _steps(
     return state.step >= options.steps
 
 
-def _finish(
-    folder: Path, model: LatentModel, images: data.Images, config: Config, history: list[Any], note: str
-) -> None:
+def _finish(folder: Path, model: LatentModel, images: data.Images, config: Config, history: list[Any]) -> None:
     """Everything that a checkpoint folder holds besides its state."""
     test = data.load(config.data.name, "test", config.data.size)
     shift = ""
@@ -100,7 +98,7 @@ def _finish(
         samples = model.decode(model.sample(32, generator=torch.Generator().manual_seed(0)))
     with checkpoint.replacing(folder / "preview.png") as temporary:
         sheet.contact_sheet(samples, 8, sheet.scale_for(model.shape)).save(temporary, "png")
-    checkpoint.write_text(folder / "README.md", card(folder.name, config, model, summary, test, shift, note))
+    checkpoint.write_text(folder / "README.md", card(folder.name, config, model, summary, test, shift))
     checkpoint.save(folder, model, config, history)
 
 

@@ -45,7 +45,7 @@ def _stage(run: Run) -> None:
         fold_label=f"{len(view.inactive)} inactive dimensions: the data hardly use them",
     )
     _downloads(toolbar, view, axes)
-    controls.write_address(run, start)
+    controls.remember(run, start)
 
 
 def _keep(run: Run, names: dict[str, str]) -> None:
