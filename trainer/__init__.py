@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trainer.data import Images
     from trainer.data import load as load_data
     from trainer.latent import Density, Gaussian, Latent, LatentModel
-    from trainer.sheet import contact_sheet, to_bytes
+    from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
     from trainer.summary import Summary, load_summary
 
 _HOME = {
@@ -30,6 +30,8 @@ _HOME = {
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
     "contact_sheet": "trainer.sheet",
+    "enlarged": "trainer.sheet",
+    "grid": "trainer.sheet",
     "to_bytes": "trainer.sheet",
     "Summary": "trainer.summary",
     "load_summary": "trainer.summary",
@@ -45,6 +47,8 @@ __all__ = [
     "Summary",
     "checkpoints",
     "contact_sheet",
+    "enlarged",
+    "grid",
     "load",
     "load_data",
     "load_summary",

@@ -12,17 +12,26 @@ def to_bytes(images: Tensor) -> np.ndarray:
     return (images.detach() * 255).round().clamp(0, 255).byte().movedim(-3, -1).cpu().numpy()
 
 
-def contact_sheet(images: Tensor, columns: int, scale: int = 1, gap: int = 1) -> Image.Image:
-    """(n, c, h, w) in [0, 1] -> a grid with `columns` columns, each pixel `scale` wide, `gap` pixels between."""
-    pixels = to_bytes(images)
+def contact_sheet(images: Tensor, columns: int, scale: int = 1) -> Image.Image:
+    """(n, c, h, w) in [0, 1] -> a grid with `columns` columns, each pixel `scale` wide."""
+    return grid(to_bytes(images), columns, scale)
+
+
+def grid(pixels: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
+    """(n, h, w, c) uint8 -> a grid with `columns` columns, each pixel `scale` wide, one pixel between images."""
     n, h, w, c = pixels.shape
     rows = -(-n // columns)
-    paper = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, c), 128, np.uint8)
+    paper = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1, c), 128, np.uint8)
     for index, image in enumerate(pixels):
-        top, left = gap + index // columns * (h + gap), gap + index % columns * (w + gap)
+        top, left = 1 + index // columns * (h + 1), 1 + index % columns * (w + 1)
         paper[top : top + h, left : left + w] = image
-    picture = Image.fromarray(paper[..., 0] if c == 1 else paper)
-    return picture.resize((paper.shape[1] * scale, paper.shape[0] * scale), Image.Resampling.NEAREST)
+    return enlarged(paper, scale)
+
+
+def enlarged(pixels: np.ndarray, scale: int) -> Image.Image:
+    """(h, w, c) uint8 as a picture, every pixel a square of `scale`."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
 def scale_for(shape: tuple[int, ...], target: int = 64) -> int:
