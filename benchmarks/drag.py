@@ -14,7 +14,7 @@ import time
 from playwright.sync_api import Page
 from serving import ROOT, chromium, command, wait_for
 
-MOVES = 240
+SWEEPS = 8
 WATCH = """picture => {
     window.delays = [];
     window.moments = [];
@@ -46,9 +46,8 @@ def drag(page: Page, url: str, checkpoint: str) -> tuple[list[float], float]:
     y, left, width = box["y"] + box["height"] / 2, box["x"] + 7, box["width"] - 14
     page.mouse.move(left + width / 2, y)
     page.mouse.down()
-    for move in range(MOVES):  # forth and back, another stop with every move
-        place = abs((move / 40 + 0.5) % 2 - 1)
-        page.mouse.move(left + width * place, y)
+    for sweep in range(SWEEPS):  # forth and back, about one stop with every move
+        page.mouse.move(left + width * (sweep % 2), y, steps=40)
     page.mouse.up()
     delays, moments = page.evaluate("[window.delays, window.moments]")
     return delays, 1000 * (len(moments) - 1) / (moments[-1] - moments[0])
