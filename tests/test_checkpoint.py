@@ -458,7 +458,7 @@ def test_a_term_that_is_not_finite_is_named(bad: float) -> None:
     pixels[5, 0, 2, 2] = bad
     kind = models.get("vae")
     model = kind((1, 4, 4), kind.Options.read({"hidden": (8,), "likelihood": "gaussian"}))
-    with pytest.raises(FloatingPointError, match=r'"reconstruction" stopped being finite by step 2;.*learning rate'):
+    with pytest.raises(FloatingPointError, match=r'"reconstruction" stopped being finite by step 2\..*learning rate'):
         list(train(model, Images("bad", pixels), TrainOptions(steps=6, batch=16, every=2)))
 
 
@@ -479,7 +479,7 @@ def test_a_diverging_training_is_a_sentence(tmp_path: Path, capsys: pytest.Captu
     assert call("train", "vae", "--out", tmp_path / "wild", *wild, *deep) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: the term") and "stopped being finite" in said and "--rate" in said
-    assert not (tmp_path / "wild" / "model.safetensors").exists()
+    assert not (tmp_path / "wild").exists()  # nothing half-written is left
 
 
 # ---- what is loaded

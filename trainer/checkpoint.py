@@ -157,9 +157,11 @@ def load(folder: Path | str, device: str = "cpu") -> LatentModel:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError unless the folder's name is one that every file system and link can hold."""
+    """Raise ValueError unless a checkpoint can stand there under a name that every file system and link can hold."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", folder.name):
         raise ValueError(f'"{folder.name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'"{folder}" is a file: name another folder')
 
 
 @contextmanager

@@ -46,16 +46,21 @@ def fit(folder: Path, config: Config, device: torch.device, resume: bool = False
     if resume:
         checkpoint.load_state(folder, model, state)
         history = [line for line in checkpoint.describe_running(folder).history() if line["step"] <= state.step]
-    checkpoint.write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
     finished = True
     if resume or not model.begin(images, track=progress_of("reading")):
-        finished = _steps(folder, model, images, options, state, history)
+        finished = _steps(folder, config, model, images, options, state, history)
     _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history)
     return finished
 
 
 def _steps(
-    folder: Path, model: LatentModel, images: data.Images, options: TrainOptions, state: State, history: list[Any]
+    folder: Path,
+    config: Config,
+    model: LatentModel,
+    images: data.Images,
+    options: TrainOptions,
+    state: State,
+    history: list[Any],
 ) -> bool:
     """Take the steps, with a progress bar and a save every 30 s; False when Ctrl-C stopped them."""
     seconds_before = history[-1]["seconds"] if history else 0.0
@@ -72,6 +77,7 @@ def _steps(
             if time.perf_counter() - saved > SAVE_EVERY or stopped or step == options.steps:
                 checkpoint.save_state(folder, model, state)
                 checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+                checkpoint.write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
                 saved = time.perf_counter()
             if stopped:
                 break

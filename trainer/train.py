@@ -108,8 +108,8 @@ def check_finite(measures: Measures, step: int) -> None:
     for name, value in sorted(measures.items(), key=lambda item: item[0] == "loss"):
         if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
             raise FloatingPointError(
-                f'the term "{name}" stopped being finite by step {step}; the last saved state is kept. '
-                "Go on from it with a lower learning rate, such as --rate divided by 3."
+                f'the term "{name}" stopped being finite by step {step}. Train again with a lower learning rate, '
+                "such as --rate divided by 3; what was saved before is kept."
             )
 
 
