@@ -75,6 +75,8 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         active = summary.active(part)
         order = values.argsort()[::-1]
         shown = ", ".join(f"{part}{i} {values[i]:.2f}" for i in order if active[i])
-        what = "mean KL" if unit == "nats" else "effect on the decoded image from −1 to 1, squared, summed over pixels"
+        what = (
+            "mean KL" if unit == "nats" else "change of the decoded image from −1 to 1, squared and summed over pixels"
+        )
         lines.append(f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; {what} in {unit}: {shown}")
     return lines

@@ -37,7 +37,7 @@ class Summary:
         """What dimensions are sorted by, (d,), and its unit: KL in nats, or else the effect on pixels."""
         if f"kl/{part}" in self.arrays:
             return self.arrays[f"kl/{part}"], "nats"
-        return self.arrays[f"effect/{part}"], "px²"
+        return self.arrays[f"effect/{part}"], "sq. change"
 
     def active(self, part: str) -> np.ndarray:
         """(d,) whether the posterior mean of a dimension varies over the data at all."""
