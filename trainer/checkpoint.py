@@ -245,6 +245,9 @@ def load_state(folder: Path, model: LatentModel, state: State) -> None:
         index, _, moment = name.partition("/")
         moments.setdefault(int(index), {})[moment] = value
     state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
+    for parameter, held in state.optimizer.state.items():  # fused Adam needs moments laid out as their parameter is
+        for name in ("exp_avg", "exp_avg_sq"):
+            held[name] = torch.empty_like(parameter.detach()).copy_(held[name])
     torch.set_rng_state(parts["random"]["cpu"])
     if "cuda" in parts["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(parts["random"]["cuda"])
