@@ -20,7 +20,8 @@ AREAS = {  # px at orientation 0 over the six scales, from the published data se
 
 
 def test_the_data_sets_there_are() -> None:
-    assert data.names() == ["digits", "sprites"]
+    assert data.names() == ["cifar10", "digits", "fashion_mnist", "mnist", "photos", "sprites"]
+    assert all(data.about(name) for name in data.names())
 
 
 def test_digits_are_all_there_once() -> None:
@@ -72,7 +73,7 @@ def test_bytes_become_unit_range_and_floats_stay() -> None:
 def test_what_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match='no data set "digit".*Did you mean "digits"'):
         data.load("digit")
-    with pytest.raises(ValueError, match="There are: digits, sprites"):
+    with pytest.raises(ValueError, match="There are: cifar10, digits"):
         data.load("zzz")
     with pytest.raises(ValueError, match='"valid", expected "train" or "test"'):
         data.load("digits", "valid")  # type: ignore[arg-type]

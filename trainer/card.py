@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-
+from trainer import data
 from trainer.checkpoint import Config
 from trainer.data import Images
 from trainer.latent import LatentModel
@@ -13,7 +11,6 @@ from trainer.summary import Summary
 
 def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images, weights: str) -> str:
     """README.md of a checkpoint folder."""
-    about_data = inspect.getdoc(importlib.import_module(f"trainer.data.{config.data.name}")) or ""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     lines = [
         f"# {name}",
@@ -36,7 +33,7 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         *(f"* {what}: {value}" for what, value in model.facts().items()),
         *dimension_lines(model, summary),
         "",
-        "Data: " + " ".join(about_data.split()),
+        "Data: " + data.about(config.data.name),
     ]
     return "\n".join(lines) + "\n"
 

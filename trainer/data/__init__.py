@@ -1,33 +1,32 @@
-"""Data sets: one module each, found by the name of its file. A module has `load(split, size) -> Images`."""
+"""Data sets: one module each, found by the name of its file. A module has `load(split, size) -> Images`.
+
+Modules whose names begin with an underscore help the others. A path instead of a name is a person's own set.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
+import os
 import pkgutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 Split = Literal["train", "test"]
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A known cause of variation: its name and the value that each level stands for."""
-
-    name: str
-    levels: tuple[str, ...]
+RESIDENT = 8 * 2**30  # bytes; a larger set stays where it lies, and only batches move to an accelerator
 
 
 class Images:
     """Images at rest, with their labels. `batch` is the one way to pixels, whatever holds them.
 
     pixels: (n, c, h, w), uint8 (0 … 255 becomes 0 … 1), or float for data that are no pictures.
-    labels: (n,) integers, or None. factors: (n, f) level numbers of `factor_names`, or None.
+    labels: (n,) integers, or None. levels: (n, f) level numbers of `factor_names`, or None.
+    rows: where `pixels` hold more than this set, the (n,) places of its images in them.
     """
 
     def __init__(
@@ -36,30 +35,38 @@ class Images:
         pixels: Tensor,
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
+        *,
+        rows: Tensor | None = None,
+        levels: Tensor | None = None,
+        factor_names: Sequence[str] = (),
     ) -> None:
         if pixels.ndim != 4:
             raise ValueError(f'data set "{name}": pixels came as {tuple(pixels.shape)}, expected (n, c, h, w)')
         self.name = name
         self.labels = labels
         self.class_names = tuple(class_names)
+        self.factor_names = tuple(factor_names)
         self.shape: tuple[int, int, int] = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
-        self._pixels = pixels
+        self._pixels, self._rows, self._levels = pixels, rows, levels
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._pixels if self._rows is None else self._rows)
 
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """(b,) positions in 0 … n−1 -> (b, c, h, w) in [0, 1] on `device`. The set moves there once and stays."""
-        if self._pixels.device != torch.device(device):
+        """(b,) positions in 0 … n−1 -> (b, c, h, w) in [0, 1] on `device`.
+
+        A set moves there once and stays, unless it is too large for that.
+        """
+        if self._rows is not None:
+            indices = self._rows[indices.cpu()]
+        if self._pixels.device != torch.device(device) and self._pixels.nbytes <= RESIDENT:
             self._pixels = self._pixels.to(device)
-        pixels = self._pixels[indices.to(self._pixels.device)]
+        pixels = self._pixels[indices.to(self._pixels.device)].to(device)
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
     def factors(self, indices: Tensor) -> Tensor | None:
         """(b, f) level numbers of `factor_names`, or None where the causes are not known."""
-        return None
-
-    factor_names: tuple[str, ...] = ()
+        return None if self._levels is None else self._levels[indices.cpu()]
 
     def stream(self, device: torch.device | str = "cpu", size: int = 1024) -> Iterator[Tensor]:
         """All images in order, in batches."""
@@ -69,22 +76,56 @@ class Images:
 
 def names() -> list[str]:
     """The data sets there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def load(name: str, split: Split = "train", size: int | None = None) -> Images:
-    """The data set called `name`. `size` keeps that many images, drawn once by a fixed seed.
+def is_path(name: str) -> bool:
+    """Whether a data set's name is the path of a person's own: a folder of images or an .npz file."""
+    return name not in names() and (os.sep in name or "/" in name or name.endswith(".npz") or Path(name).is_dir())
 
-    Raises ValueError for an unknown name (and says the nearest) or a size that the set does not have.
+
+def load(name: str, split: Split = "train", size: int | None = None, side: int | None = None) -> Images:
+    """The data set called `name`, or in the folder or .npz file at that path.
+
+    `size` keeps that many images, drawn once by a fixed seed; `side` brings the images of a folder to side × side.
+    Raises ValueError for an unknown name (and says the nearest), a size that the set does not have, or files that are
+    no such set; OSError where it cannot be fetched or read.
     """
+    if split not in ("train", "test"):
+        raise ValueError(f'split came as "{split}", expected "train" or "test"')
+    if side is not None and not (is_path(name) and not name.endswith(".npz")):
+        raise ValueError(f'side={side} is for a folder of images; the images of "{name}" have their size')
+    if is_path(name):
+        if name.endswith(".npz"):
+            return _set("_npz").load(Path(name), split, size)
+        return _set("_folder").load(Path(name), split, size, side)
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""
-        raise ValueError(f'there is no data set "{name}".{hint} There are: {", ".join(names())}.')
-    if split not in ("train", "test"):
-        raise ValueError(f'split came as "{split}", expected "train" or "test"')
-    images: Images = importlib.import_module(f"{__name__}.{name}").load(split, size)
+        raise ValueError(
+            f'there is no data set "{name}".{hint} There are: {", ".join(names())}; or give the path of a folder of '
+            "images or of an .npz file."
+        )
+    images: Images = _set(name).load(split, size)
     return images
+
+
+def is_here(name: str) -> bool:
+    """Whether `load` of this name needs to fetch nothing."""
+    if is_path(name):
+        return Path(name).exists()
+    archive = getattr(_set(name), "ARCHIVE", None) if name in names() else None
+    return name in names() and (archive is None or archive.path() is not None)
+
+
+def about(name: str) -> str:
+    """What a data set is, in a few sentences, from its module."""
+    module = "_npz" if name.endswith(".npz") else "_folder" if is_path(name) else name
+    return " ".join((inspect.getdoc(_set(module)) or "").split())
+
+
+def _set(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def shuffled(n: int, seed: int = 0) -> Tensor:
@@ -96,11 +137,19 @@ def part_of(n: int, split: Split, size: int | None, name: str) -> Tensor:
     """Which of n images belong to `split`: nine tenths train, one tenth test, in a fixed shuffled order."""
     order = shuffled(n)
     edge = n - n // 10
-    chosen = order[:edge] if split == "train" else order[edge:]
+    return _first(order[:edge] if split == "train" else order[edge:], split, size, name)
+
+
+def chosen(rows: Tensor, split: Split, size: int | None, name: str) -> Tensor:
+    """The rows of an official split, in its order; of a smaller `size` that many, drawn by a fixed seed."""
+    return rows if size is None else _first(rows[shuffled(len(rows))], split, size, name)
+
+
+def _first(rows: Tensor, split: Split, size: int | None, name: str) -> Tensor:
     if size is None:
-        return chosen
+        return rows
     if split == "test":  # `size` is about training; a tenth as many are enough to test on
-        size = min(len(chosen), max(1, size // 10))
-    if not 1 <= size <= len(chosen):
-        raise ValueError(f'size={size} does not fit data set "{name}": it has {len(chosen):,} images in {split}')
-    return chosen[:size]
+        size = min(len(rows), max(1, size // 10))
+    if not 1 <= size <= len(rows):
+        raise ValueError(f'size={size} does not fit data set "{name}": it has {len(rows):,} images in {split}')
+    return rows[:size]

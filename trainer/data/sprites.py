@@ -102,10 +102,8 @@ def render(factors: Tensor) -> Tensor:
 class Sprites(Images):
     """Images that are drawn for each batch. `numbers` (n,) are their places in the full set of 737,280."""
 
-    factor_names = tuple(LEVELS)
-
     def __init__(self, numbers: Tensor) -> None:
-        super().__init__("sprites", torch.empty(0, 1, SIDE, SIDE), None, SHAPES)
+        super().__init__("sprites", torch.empty(0, 1, SIDE, SIDE), None, SHAPES, factor_names=tuple(LEVELS))
         self.numbers = numbers
         self.labels = factors_of(numbers)[:, 0]
 

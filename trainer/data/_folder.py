@@ -1,0 +1,116 @@
+"""A folder of images of a person's own: one subfolder per class, or flat."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from trainer.data import Images, Split, part_of
+from trainer.data._mapped import LARGEST, check, mapped
+
+KINDS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
+GREY = {"1", "L", "LA", "I;16", "I", "F"}
+
+
+def load(path: Path, split: Split, size: int | None, side: int | None) -> Images:
+    """Nine tenths to train on, one tenth to test on; (n, 1 or 3, h, w). Read once, kept as one array.
+
+    `side` crops and resizes every image to side × side; without it all must have one size. Transparent pixels become
+    white. Raises ValueError, or OSError, that says what to do, for what is no such folder.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f'there is no folder "{path}"')
+    files, labels, class_names = _listing(path)
+    key = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    check(path.name, len(files), (side or LARGEST,) * 2)
+    shape = _common_shape(path, files, side)
+    pixels = mapped((str(path.resolve()), side, key), (len(files), *shape), _read(files, shape), path.name)
+    rows = part_of(len(files), split, size, path.name)
+    known = torch.tensor(labels)[rows] if class_names else None
+    return Images(path.name, pixels, known, class_names, rows=rows)
+
+
+def _listing(path: Path) -> tuple[list[Path], list[int], list[str]]:
+    """The image files in a fixed order, with the number of each one's class and the names of the classes.
+
+    With two or more subfolders that hold images, those are the classes, and files beside them do not count.
+    """
+
+    def images(folder: Path) -> list[Path]:
+        found = (file for file in folder.rglob("*") if file.suffix.lower() in KINDS and not file.name.startswith("."))
+        return sorted(file for file in found if file.is_file())
+
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    classes = [(folder.name, found) for folder in folders if (found := images(folder))]
+    if len(classes) < 2:
+        return images(path), [], []
+    files = [file for _, found in classes for file in found]
+    labels = [number for number, (_, found) in enumerate(classes) for _ in found]
+    return files, labels, [name for name, _ in classes]
+
+
+def _common_shape(path: Path, files: list[Path], side: int | None) -> tuple[int, int, int]:
+    """(c, h, w) of all images, from their headers; three channels where any has colour."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    grey = True
+    for file in tqdm(files, desc=f"looking at {path.name}", unit=" images", leave=False, disable=None):
+        with _open(file) as image:
+            turned = "exif" in image.info and image.getexif().get(0x0112) in TURNED  # without decoding the pixels
+            sizes[(image.width, image.height) if turned else (image.height, image.width)] += 1
+            grey = grey and image.mode in GREY
+    channels = 1 if grey else 3
+    if side is not None:
+        return channels, side, side
+    if len(sizes) > 1:
+        found = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in sizes.most_common(3))
+        more = ", …" if len(sizes) > 3 else ""
+        raise ValueError(
+            f'"{path.name}" holds images of {len(sizes):,} sizes, height × width: {found}{more}. Bring them to one '
+            "size: --side 64 crops and resizes each to 64×64"
+        )
+    (h, w), _ = sizes.most_common(1)[0]
+    check(path.name, len(files), (h, w), remedy=f"; --side {LARGEST} brings each to {LARGEST}×{LARGEST}")
+    return channels, h, w
+
+
+def _read(files: list[Path], shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """(1, c, h, w) uint8 for each file."""
+    for file in files:
+        with _open(file) as opened:
+            try:
+                image = _plain(ImageOps.exif_transpose(opened), shape[0])
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _unreadable(file, error) from None
+        fitted = ImageOps.fit(image, shape[:0:-1], Image.Resampling.LANCZOS)
+        yield np.asarray(fitted).reshape(1, *shape[1:], shape[0]).transpose(0, 3, 1, 2)
+
+
+def _plain(image: Image.Image, channels: int) -> Image.Image:
+    """Grey or RGB with 8 bits, over white."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray((np.asarray(image) * 255).round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _open(file: Path) -> Image.Image:
+    try:
+        return Image.open(file, formats=FORMATS)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(f'the image "{file.name}" in {file.parent} cannot be read ({error}): mend or remove it')
