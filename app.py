@@ -7,7 +7,7 @@ from types import ModuleType
 
 import streamlit as st
 
-from explorer import run
+from explorer import controls, run
 from explorer.pages import start, traversals
 from trainer import Checkpoint, checkpoints
 
@@ -36,8 +36,7 @@ def choose(found: dict[str, Checkpoint]) -> Checkpoint | None:
     with st.sidebar:
         name = st.selectbox("Checkpoint", list(found), key="checkpoint", help="The trained model that the pages show.")
         chosen = found[name]
-        if chosen.preview:
-            st.image(str(chosen.preview), width="stretch")
+        controls.preview(chosen)
         config = chosen.config
         st.caption(f"{config.model} on {config.data.name}, trained {config.trained:%Y-%m-%d}")
     return chosen
@@ -64,6 +63,7 @@ links = {
     url: st.Page(partial(draw, page), title=page.TITLE, icon=page.ICON, url_path=url, default=page is start)
     for url, page in PAGES.items()
 }
+st.session_state["pages"] = links
 navigation = st.navigation(list(links.values()))
 chosen = choose(found)
 navigation.run()

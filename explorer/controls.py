@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from explorer.run import Run
 
 if TYPE_CHECKING:
-    from trainer import Latent
+    from trainer import Checkpoint, Latent
 
 MEAN, SAMPLE, IMAGE = "mean", "sample", "image"
+MOST = 2**31 - 1  # the largest seed
 DIGITS = 4  # decimals that an address keeps; a latent is rounded to them, so that a link is the same view
 
 
 @dataclass(frozen=True)
 class Start:
-    """A latent in plain numbers, the data image it came from, and a number that changes with each new start."""
+    """A latent in plain numbers, where it came from, and a number that changes with each new start."""
 
     latent: dict[str, list[float]]
     revision: int
-    original: np.ndarray | None = None
-    number: int | None = None  # of the data image
+    kind: str = MEAN
+    seed: int = 0  # of a draw
+    number: int = 0  # of a data image
+    original: np.ndarray | None = None  # that image
 
     def moved(self, values: dict[str, float]) -> Start:
         """The same with axes (part/dimension) where a person put them."""
@@ -35,58 +39,64 @@ class Start:
         return replace(self, latent=latent)
 
 
+def follow_address(run: Run) -> None:
+    """In a whole run of the page: show what the address says, unless this session wrote it there. So links work, and
+    the browser's back and forward, which lead through the addresses that `remember` wrote.
+    """
+    key = _key(run)
+    known: Start | None = st.session_state.get(key)
+    asked = st.query_params.to_dict()
+    if known is None or (asked.get("checkpoint") == run.checkpoint.name and asked != st.session_state.get("address")):
+        st.session_state[key] = _from_address(run, known.revision + 1 if known else 0)
+
+
 def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     """Where to start: the prior's mean, a draw from it, or a data image. A choice makes a new start at once."""
-    key = f"start/{run.checkpoint.digest}"
-    if key not in st.session_state:
-        st.session_state[key] = _from_address(run)
+    key = _key(run)
+    start: Start = st.session_state[key]
     prior = "prior" if run.has_prior else "codes"
     titles = {
         MEAN: f"Mean of the {prior}",
         SAMPLE: "Random prior sample" if run.has_prior else "Random draw near the codes",
         IMAGE: "Data image",
     }
+    # The widgets say what the view came from, whoever changed it last: a person here, an address, another page.
+    for name, value in (("kind", start.kind), ("seed", start.seed), ("number", start.number)):
+        st.session_state[f"{key}/{name}"] = value
 
     def begin() -> None:
-        st.session_state[key] = _begin(run, st.session_state["start/kind"], st.session_state[key].revision + 1)
+        chosen = {name: st.session_state.get(f"{key}/{name}", getattr(start, name)) for name in ("seed", "number")}
+        st.session_state[key] = _begin(run, start.revision + 1, st.session_state[f"{key}/kind"], **chosen)
 
     with toolbar:
-        kind = st.selectbox(
-            "Start from", list(titles), format_func=titles.__getitem__, key="start/kind", on_change=begin, width=220,
+        st.selectbox(
+            "Start from", list(titles), format_func=titles.__getitem__, key=f"{key}/kind", on_change=begin, width=220,
             help="Where all sliders begin" + ("" if run.has_prior else "; this model has no prior, so a Gaussian "
                                               "fitted to its codes stands in"),
         )  # fmt: skip
-        if kind == SAMPLE:
+        if start.kind == SAMPLE:
             st.number_input(
-                "Seed", 0, 2**31 - 1, key="start/seed", on_change=begin, width=140, help="The same seed, the same draw"
+                "Seed", 0, MOST, key=f"{key}/seed", on_change=begin, width=140, help="The same seed, the same draw"
             )
-        if kind == IMAGE:
+        if start.kind == IMAGE:
             last = len(run.images) - 1
             st.number_input(
-                "Image",
-                0,
-                last,
-                key=f"start/image/{run.checkpoint.digest}",
-                on_change=begin,
-                width=140,
-                help=f"Test image 0 … {last:,}",
+                "Image", 0, last, key=f"{key}/number", on_change=begin, width=140, help=f"Test image 0 … {last:,}"
             )
         st.button("Reset", on_click=begin, icon=":material/restart_alt:", help="All sliders back to where they began")
-    start: Start = st.session_state[key]
     return start
 
 
-def _begin(run: Run, kind: str, revision: int) -> Start:
+def _key(run: Run) -> str:
+    return f"start/{run.checkpoint.digest}"
+
+
+def _begin(run: Run, revision: int, kind: str, seed: int = 0, number: int = 0) -> Start:
     if kind == IMAGE:
-        return _image(run, int(st.session_state.get(f"start/image/{run.checkpoint.digest}", 0)), revision)
-    if kind == SAMPLE:
-        return Start(_plain(run.sample(int(st.session_state.get("start/seed", 0)))), revision)
-    return Start(_zero(run), revision)
-
-
-def _image(run: Run, number: int, revision: int) -> Start:
-    original, z = run.image(number)
-    return Start(_plain(z), revision, original, number)
+        original, z = run.image(number)
+        return Start(_plain(z), revision, kind, seed, number, original)
+    latent = _plain(run.sample(seed)) if kind == SAMPLE else _zero(run)
+    return Start(latent, revision, kind, seed, number)
 
 
 def _plain(z: Latent) -> dict[str, list[float]]:
@@ -97,20 +107,17 @@ def _zero(run: Run) -> dict[str, list[float]]:
     return {name: [0.0] * part.dims for name, part in run.model.space.items()}
 
 
-def _from_address(run: Run) -> Start:
+def _from_address(run: Run, revision: int) -> Start:
     """The view that the address describes, or the prior's mean where it describes none of this checkpoint."""
     asked = st.query_params
+    start = _begin(run, revision, MEAN)
     if asked.get("checkpoint") != run.checkpoint.name:
-        return _begin(run, st.session_state.get("start/kind", MEAN), 0)
-    start = Start(_zero(run), 0)
+        return start
     try:
         if "image" in asked:
-            number = int(asked["image"])
-            if not 0 <= number < len(run.images):
-                raise ValueError(f"image={number}")
-            st.session_state["start/kind"] = IMAGE
-            st.session_state[f"start/image/{run.checkpoint.digest}"] = number
-            start = _image(run, number, 0)
+            start = _begin(run, revision, IMAGE, number=_within("image", asked["image"], len(run.images) - 1))
+        elif "seed" in asked:
+            start = _begin(run, revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
         latent = {
             name: [float(value) for value in asked[name].split(",")] if name in asked else start.latent[name]
             for name in run.model.space
@@ -124,13 +131,42 @@ def _from_address(run: Run) -> Start:
     return replace(start, latent=latent)
 
 
+def _within(what: str, text: str, most: int) -> int:
+    number = int(text)
+    if not 0 <= number <= most:
+        raise ValueError(f"{what}={number}, expected 0 … {most:,}")
+    return number
+
+
+def view_of(run: Run, latent: dict[str, list[float]], **origin: int) -> dict[str, str]:
+    """The address of a view: a checkpoint, a latent, and the `image` or the `seed` that it came from, if any."""
+    parts = {part: ",".join(f"{value:.{DIGITS}f}".rstrip("0").rstrip(".") for value in v) for part, v in latent.items()}
+    return {"checkpoint": run.checkpoint.name, **parts, **{name: str(number) for name, number in origin.items()}}
+
+
 def remember(run: Run, start: Start) -> None:
     """Keep the view for the next visit in this session, and put it into the address, so that a link reopens it."""
-    st.session_state[f"start/{run.checkpoint.digest}"] = start
-    view = {"checkpoint": run.checkpoint.name}
-    view |= {part: ",".join(f"{value:g}" for value in values) for part, values in start.latent.items()}
-    if start.number is not None:
-        view["image"] = str(start.number)
+    st.session_state[_key(run)] = start
+    origins = {IMAGE: {"image": start.number}, SAMPLE: {"seed": start.seed}}
+    view = view_of(run, start.latent, **origins.get(start.kind, {}))
     if st.query_params.to_dict() != view:
         st.query_params.from_dict(view)
+    st.session_state["address"] = view
     st.session_state["asked"] = run.checkpoint.name
+
+
+def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
+    """Leave this page for the traversals of a latent."""
+    st.switch_page(st.session_state["pages"]["traversals"], query_params=view_of(run, latent))
+
+
+def preview(checkpoint: Checkpoint) -> None:
+    """The checkpoint's picture of samples, if it has one that can be read."""
+    if not checkpoint.preview:
+        return
+    try:
+        with Image.open(checkpoint.preview) as image:
+            image.load()
+        st.image(str(checkpoint.preview), width="stretch")
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for a damaged file
+        st.error(f"The preview of {checkpoint.name} cannot be shown: {error}")

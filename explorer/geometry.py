@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from trainer import Latent
 
+COLUMNS = 11  # pictures in a row of the traversals
 REACH = 3.0  # every axis runs from −3 to 3 of its own unit
 
 
@@ -35,9 +36,6 @@ def by_importance(importance: np.ndarray, active: np.ndarray) -> tuple[list[int]
     return [dim for dim in order if active[dim]], [dim for dim in order if not active[dim]]
 
 
-def stops_within(budget: int, dims: int, frame_bytes: int) -> tuple[int, int]:
-    """How many stops an axis gets, 41, 21 or 11, and how many axes then fit into `budget` bytes."""
-    for count in (41, 21, 11):
-        if dims * count * frame_bytes <= budget:
-            return count, dims
-    return 11, max(1, budget // (11 * frame_bytes))
+def columns(count: int) -> list[int]:
+    """Which of `count` stops make the row of the traversals: 11, the first, the last and the middle among them."""
+    return list(range(0, count, (count - 1) // (COLUMNS - 1)))

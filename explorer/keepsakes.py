@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from trainer import write_text
 
 ENVIRONMENT = "LATENT_EXPLORER_HOME"
+_FORM = TypeAdapter(dict[str, dict[str, str]])  # weights' hash -> axis id -> name
+_one_at_a_time = threading.Lock()  # every tab has a thread of its own
 
 
 def _file() -> Path:
@@ -16,26 +21,30 @@ def _file() -> Path:
 
 
 def _all() -> dict[str, dict[str, str]]:
-    """Every checkpoint's names; a file that cannot be read counts as empty and is set aside, not lost."""
     path = _file()
     try:
-        kept: dict[str, dict[str, str]] = json.loads(path.read_text())
+        return _FORM.validate_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError:
-        path.replace(path.with_suffix(".unreadable"))
-        return {}
-    return kept
+        aside = path.with_suffix(".unreadable")
+        path.replace(aside)
+        raise ValueError(f"{path} is no list of names that can be read; it is kept as {aside.name}") from None
 
 
 def names(digest: str) -> dict[str, str]:
-    """Axis id -> name, for the checkpoint with these weights."""
-    return _all().get(digest, {})
+    """Axis id -> name, for the checkpoint with these weights.
+
+    Raises OSError where the file cannot be read, ValueError where it is damaged; it is then set aside, not lost.
+    """
+    with _one_at_a_time:
+        return _all().get(digest, {})
 
 
-def keep_names(digest: str, changed: dict[str, str]) -> None:
-    """Add or change names; an empty one is forgotten. Raises OSError where the folder cannot be written."""
-    everything = _all()
-    merged = {axis: name for axis, name in {**everything.get(digest, {}), **changed}.items() if name}
-    if merged != everything.get(digest, {}):
-        write_text(_file(), json.dumps({**everything, digest: merged}, indent=2, ensure_ascii=False) + "\n")
+def keep_name(digest: str, axis: str, name: str) -> None:
+    """Name an axis; an empty name is forgotten. Raises OSError and ValueError as `names` does, or if it is not kept."""
+    with _one_at_a_time:
+        everything = _all()
+        kept = {**everything.get(digest, {}), axis: name}
+        everything[digest] = {axis: name for axis, name in kept.items() if name}
+        write_text(_file(), json.dumps(everything, indent=2, ensure_ascii=False) + "\n")

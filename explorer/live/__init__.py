@@ -1,12 +1,14 @@
 """The live canvas: sliders on the left, the decoded picture and its traversals on the right.
 
 For each axis the canvas is handed the pictures at all of its stops, and draws the one under the pointer
-without asking the server. Python hears of a move once, on release, and answers with what is right from there.
+without asking the server. Python hears of a move once, on release, and answers with what is right from there. Where
+the frames of all axes are more than a message may hold, the axis that a person is about to move ("wanted") gets them,
+and the others the pictures of their rows, made smaller.
 
 A caller reads what was reported first, decodes from there, and draws last:
 
     event = reported(key)
-    values = event.values if event and event.revision == revision else start
+    values = event.values if event.revision == revision else start
     canvas(axes_at(values), picture_at(values), key=key, revision=revision, unit="1 = one standard deviation")
 """
 
@@ -14,22 +16,29 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-LIMIT = 2 * 2**20  # bytes of frames in one payload: a release may not cost more
+LIMIT = 2 * 2**20  # bytes of pictures in one payload: a release may not cost more
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("memory", "drawing", "building", "picking", "talking", "canvas")
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
 _mount = st.components.v2.component(
     "live_canvas",
-    html=(_HERE / "canvas.html").read_text(encoding="utf-8"),
-    css=(_HERE / "canvas.css").read_text(encoding="utf-8"),
-    js=(_HERE / "canvas.js").read_text(encoding="utf-8"),
+    html=_read("canvas.html"),
+    css=_read("canvas.css"),
+    js="\n".join(_read(f"{name}.js") for name in _SCRIPTS),
 )
 
 
@@ -42,20 +51,35 @@ class Axis:
     stops: np.ndarray  # (k,) positions, increasing
     value: float  # where it stands; may lie between or outside the stops
     frames: np.ndarray | None  # (k, h, w, c) uint8, at each stop, given the other axes; None = not sent
+    columns: Sequence[int] = ()  # stops whose pictures make its row of the traversals; none, no row
+    strip: np.ndarray | None = None  # (columns, h, w, c) uint8, the pictures of the row where no frames are sent
+    home: float = 0.0  # where a double-click leads
     note: str = ""  # "3.41 nats"
     name: str = ""  # a person's own name for it
+    nameable: bool = True
     band: tuple[float, float] | None = None  # marked on the track: 5th to 95th percentile of the data
     folded: bool = False  # listed under the fold, closed at first
 
 
 @dataclass(frozen=True)
-class Event:
-    """What the person did, as the canvas last reported it."""
+class Cells:
+    """A picture that is a sheet of `count` images, one of which can be chosen."""
 
-    values: dict[str, float]  # axis id -> value
-    wanted: str  # axis id last grabbed ("" if none): decode this one first
-    names: dict[str, str]  # axis id -> name given by the person in this session
-    revision: int  # the revision of the data these values started from
+    rows: int
+    columns: int
+    count: int
+    help: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the person did, as the canvas last reported it. A name or a choice is told in one run and then gone."""
+
+    values: dict[str, float]  # axis id -> value; empty before the first move
+    wanted: str  # axis id last grabbed, or about to be ("" if none): send the frames of this one
+    revision: int | None  # the revision of the data these values started from; None before the first move
+    named: tuple[str, str] | None = None  # axis id and the name just given to it; "" takes it away
+    picked: int | None = None  # the cell just chosen
 
 
 def canvas(
@@ -66,23 +90,32 @@ def canvas(
     revision: int,
     unit: str,
     original: np.ndarray | None = None,
+    cells: Cells | None = None,
     fold_label: str = "",
-) -> Event | None:
-    """Draw the canvas and return what it last reported, or None before the first move.
+) -> None:
+    """Draw the canvas; `reported` tells what a person did with it.
 
-    `picture` is the decode at the exact values of the axes, `original` the data image they started from.
-    Values must be those that were reported, unless `revision` changes: then the browser adopts these.
+    `picture` is the decode at the exact values of the axes, `original` the data image they started from. Frames may be
+    smaller than the picture; the canvas then says so while it draws them. Values must be those that were reported,
+    unless `revision` changes: then the browser adopts these.
     """
-    payload = pack(axes, picture, revision=revision, unit=unit, original=original, fold_label=fold_label)
+    payload = pack(
+        axes, picture, revision=revision, unit=unit, original=original, cells=cells, fold_label=fold_label
+    )  # fmt: skip
     # Streamlit returns a component's state only if a callback is named for it.
-    result = _mount(key=key, data=payload, on_moved_change=lambda: None)
-    return _event(result.get("moved"))
+    _mount(
+        key=key,
+        data=payload,
+        on_moved_change=lambda: None,
+        on_named_change=lambda: None,
+        on_picked_change=lambda: None,
+    )
 
 
-def reported(key: str) -> Event | None:
+def reported(key: str) -> Event:
     """What the canvas of this key last reported, known before it is drawn in this run."""
     state = st.session_state.get(key)
-    return _event(state.get("moved")) if isinstance(state, dict) else None
+    return _event(state if isinstance(state, dict) else {})
 
 
 def pack(
@@ -92,58 +125,70 @@ def pack(
     revision: int,
     unit: str,
     original: np.ndarray | None = None,
+    cells: Cells | None = None,
     fold_label: str = "",
 ) -> bytes:
-    """One payload: header length (u32, little endian), JSON header, pixels at the offsets it gives."""
+    """One payload: header length (u32, little endian), JSON header, pixels at the offsets it gives.
+
+    Raises ValueError for pictures of a wrong shape, for ids that are not unique, and for more than LIMIT bytes.
+    """
     if picture.ndim != 3 or picture.shape[2] not in (1, 3):
         raise ValueError(f"picture: expected (h, w, 1) or (h, w, 3), got {picture.shape}")
     if len({axis.id for axis in axes}) != len(axes):
         raise ValueError(f"axes: ids must differ, got {[axis.id for axis in axes]}")
-    sizes = {axis.id: axis.frames.nbytes for axis in axes if axis.frames is not None}
-    if sum(sizes.values()) > LIMIT:
-        raise ValueError(f"frames: {sum(sizes.values()):,} bytes, limit {LIMIT:,}; send fewer axes ({sizes})")
-
     chunks, offset = list[bytes](), 0
 
-    def put(what: str, array: np.ndarray | None, shape: tuple[int, ...]) -> int | None:
+    def put(what: str, array: np.ndarray | None, *lead: int) -> dict[str, Any] | None:
         nonlocal offset
         if array is None:
             return None
-        if array.shape != shape or array.dtype != np.uint8:
-            raise ValueError(f"{what}: expected uint8 {shape}, got {array.dtype} {array.shape}")
+        inner = array.shape[len(lead) :]
+        right = array.shape[: len(lead)] == lead and len(inner) == 3 and inner[2] == picture.shape[2]
+        if not right or array.dtype != np.uint8:
+            raise ValueError(f"{what}: expected uint8 {(*lead, *picture.shape)}, got {array.dtype} {array.shape}")
         chunks.append(array.tobytes())
-        start, offset = offset, offset + array.nbytes
-        return start
+        offset += array.nbytes
+        return {"offset": offset - array.nbytes, "shape": array.shape}
 
     header = {
-        "shape": picture.shape,
         "revision": revision,
         "unit": unit,
         "fold": fold_label,
-        "picture": put("picture", picture, picture.shape),
-        "original": put("original", original, picture.shape),
+        "cells": None if cells is None else asdict(cells),
+        "picture": put("picture", picture),
+        "original": put("original", original),
         "axes": [
             {
                 "id": axis.id,
                 "label": axis.label,
                 "stops": [float(stop) for stop in axis.stops],
                 "value": float(axis.value),
-                "frames": put(f"frames of {axis.id}", axis.frames, (len(axis.stops), *picture.shape)),
+                "columns": [int(column) for column in axis.columns],
+                "frames": put(f"frames of {axis.id}", axis.frames, len(axis.stops)),
+                "strip": put(f"strip of {axis.id}", axis.strip, len(axis.columns)),
+                "home": axis.home,
                 "note": axis.note,
                 "name": axis.name,
+                "nameable": axis.nameable,
                 "band": None if axis.band is None else [float(edge) for edge in axis.band],
                 "folded": axis.folded,
             }
             for axis in axes
         ],
     }
+    sizes = {axis.id: sum(a.nbytes for a in (axis.frames, axis.strip) if a is not None) for axis in axes}
+    if offset > LIMIT and any(sizes.values()):
+        raise ValueError(f"pictures: {offset:,} bytes, limit {LIMIT:,}; send fewer frames ({sizes})")
     head = json.dumps(header, allow_nan=False).encode()
     return b"".join([struct.pack("<I", len(head)), head, *chunks])
 
 
-def _event(raw: Any) -> Event | None:
-    if not isinstance(raw, dict):
-        return None
-    values = {str(axis): float(value) for axis, value in raw["values"].items()}
-    names = {str(axis): str(name) for axis, name in raw["names"].items()}
-    return Event(values, str(raw["wanted"]), names, int(raw["revision"]))
+def _event(raw: Mapping[str, Any]) -> Event:
+    moved, named = raw.get("moved") or {"values": {}, "wanted": "", "revision": None}, raw.get("named")
+    return Event(
+        {str(axis): float(value) for axis, value in moved["values"].items()},
+        str(moved["wanted"]),
+        moved["revision"],
+        (str(named["axis"]), str(named["name"])) if named else None,
+        raw.get("picked"),
+    )

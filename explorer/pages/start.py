@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from explorer import controls
 from trainer import Checkpoint
 
 TITLE = "Models"
@@ -28,8 +29,7 @@ def show(found: Sequence[Checkpoint], explore: Callable[[str], None]) -> None:
 
 def _card(checkpoint: Checkpoint, explore: Callable[[str], None]) -> None:
     config = checkpoint.config
-    if checkpoint.preview:
-        st.image(str(checkpoint.preview), width="stretch")
+    controls.preview(checkpoint)
     st.subheader(checkpoint.name, anchor=False)
     figures = " · ".join(f"{what} {value}" for what, value in config.measured.items())
     st.caption(f"{config.model} on {config.data.name}, {config.parameters:,} parameters  \n{figures}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import streamlit as st
 
 from explorer import controls, keepsakes, live, pictures
@@ -20,6 +19,7 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Traversals of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
+    controls.follow_address(run)
     _stage(run)
 
 
@@ -30,11 +30,11 @@ def _stage(run: Run) -> None:
     start = controls.start_from(toolbar, run)
     key = f"canvas/{run.checkpoint.digest}"
     event = live.reported(key)
-    if event and event.revision == start.revision:
+    if event.revision == start.revision:
         start = start.moved(event.values)
-        _keep(run, event.names)
-    view = View(run, start.latent)
-    axes = view.axes(keepsakes.names(run.checkpoint.digest), first=event.wanted if event else "")
+    names = _names(run.checkpoint.digest, event.named)
+    view = View(run, start.latent, st.session_state.setdefault("pictures", {}))
+    axes = view.axes(names, wanted=event.wanted)
     live.canvas(
         axes,
         view.picture,
@@ -44,28 +44,41 @@ def _stage(run: Run) -> None:
         original=start.original,
         fold_label=f"{len(view.inactive)} inactive dimensions: the data hardly use them",
     )
-    _downloads(toolbar, view, axes)
+    _downloads(toolbar, view, names)
     controls.remember(run, start)
 
 
-def _keep(run: Run, names: dict[str, str]) -> None:
+def _names(digest: str, named: tuple[str, str] | None) -> dict[str, str]:
+    """The names that are kept, after the one that was just given."""
     try:
-        keepsakes.keep_names(run.checkpoint.digest, names)
+        if named:
+            keepsakes.keep_name(digest, *named)
+        return keepsakes.names(digest)
     except OSError as error:
-        st.error(f"The name is not kept: {error}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
+        st.error(f"Names are not kept: {error}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
+    except ValueError as error:
+        st.error(f"Names are lost: {error}. New names are kept.")
+    return {}
 
 
-def _downloads(toolbar: st.delta_generator.DeltaGenerator, view: View, axes: list[live.Axis]) -> None:
+def _downloads(toolbar: st.delta_generator.DeltaGenerator, view: View, names: dict[str, str]) -> None:
     """Files of what is on screen, made when they are asked for."""
     name = view.run.checkpoint.name
-    shown = {axis.name or axis.label: axis.frames for axis in axes if axis.frames is not None and not axis.folded}
+    axes = {f"{part}/{d}": (part, d) for part, d in view.active}
+    labels = {axis: f"{names[axis]} ({part}{d})" if axis in names else f"{part}{d}" for axis, (part, d) in axes.items()}
     with toolbar.popover("Download", icon=":material/download:", help="What is on screen, as files"):
-        if shown:
-            grid = [frames[:: (len(frames) - 1) // 10] for frames in shown.values()]
-            _file("Grid as PNG", f"{name}-traversals.png", "image/png", lambda: pictures.grid_png(grid))
-            label = st.selectbox("Dimension of the GIF", list(shown), help="It runs from −3 to 3 and back.")
-            frames: np.ndarray = shown[label]
-            _file("Dimension as GIF", f"{name}-{label}.gif", "image/gif", lambda: pictures.gif(frames))
+        if axes:
+            grid = f"{name}-traversals.png"
+            _file("Grid as PNG", grid, "image/png", lambda: pictures.grid_png([view.row(dim) for dim in view.active]))
+            moved = st.selectbox(
+                "Dimension of the GIF",
+                list(axes),
+                format_func=labels.__getitem__,
+                key=f"gif/{view.run.checkpoint.digest}",
+                help="It runs from −3 to 3 and back.",
+            )
+            file = f"{name}-{moved.replace('/', '')}.gif"
+            _file("Dimension as GIF", file, "image/gif", lambda: pictures.gif(view.frames(axes[moved])))
         _file("Latent as JSON", f"{name}-latent.json", "application/json", lambda: json.dumps(view.as_json(), indent=2))
     with toolbar.popover("Python", icon=":material/code:", help="Lines that make this picture in a notebook"):
         st.code(view.as_python(), language="python")

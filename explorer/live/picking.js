@@ -1,0 +1,56 @@
+// A picture that is a sheet of several: a click, or the arrow keys and Enter, choose one of them.
+
+class Picking {
+  constructor(picture, mark, chosen) {
+    Object.assign(this, { picture, mark, chosen, grid: null, at: 0 });
+    picture.addEventListener("click", (event) => this.pick(this.under(event)));
+    picture.addEventListener("pointermove", (event) => this.grid && this.place(this.under(event), true));
+    picture.addEventListener("pointerleave", () => this.place(this.at, picture.matches(":focus")));
+    picture.addEventListener("focus", () => this.place(this.at, picture.matches(":focus-visible")));
+    picture.addEventListener("blur", () => this.place(this.at, false));
+    picture.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  // `grid`: {rows, columns, count, help}, or null where the picture is one.
+  lay(grid) {
+    this.grid = grid;
+    this.picture.tabIndex = grid ? 0 : -1;
+    this.picture.setAttribute("role", grid ? "application" : "img");
+    this.picture.style.cursor = grid ? "pointer" : "";
+    this.picture.title = grid?.help ?? "";
+    if (!grid) this.mark.hidden = true;
+    else this.at = Math.min(this.at, grid.count - 1);
+  }
+
+  under({ clientX, clientY }) {
+    const { left, top, width, height } = this.picture.getBoundingClientRect();
+    const { rows, columns, count } = this.grid ?? { rows: 1, columns: 1, count: 1 };
+    const cell = (along, side, many) => Math.max(0, Math.min(many - 1, Math.floor((along / side) * many)));
+    return Math.min(count - 1, cell(clientY - top, height, rows) * columns + cell(clientX - left, width, columns));
+  }
+
+  place(at, shown) {
+    this.mark.hidden = !shown || !this.grid;
+    if (this.mark.hidden) return;
+    this.at = at;
+    const { rows, columns } = this.grid;
+    const [row, column] = [Math.floor(at / columns), at % columns];
+    const percent = (part, whole) => `${(100 * part) / whole}%`;
+    Object.assign(this.mark.style, {
+      left: percent(column, columns), top: percent(row, rows), width: percent(1, columns), height: percent(1, rows),
+    });
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.grid?.columns, ArrowDown: this.grid?.columns };
+    if (!this.grid || !(event.key in steps || event.key === "Enter")) return;
+    event.preventDefault();
+    if (event.key === "Enter") return this.pick(this.at);
+    const to = this.at + steps[event.key];
+    this.place(to >= 0 && to < this.grid.count ? to : this.at, true);
+  }
+
+  pick(at) {
+    if (this.grid) this.chosen(at);
+  }
+}
