@@ -8,9 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,18 +30,16 @@ def readme_command(word: str) -> str:
     return str(lines[0])
 
 
-@pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the app, started as README.md starts it, with a person's folder that is empty."""
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def served(command: Sequence[str], home: Path) -> Iterator[str]:
+    """The address of a Streamlit command that runs while this is open, with `home` as the person's folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start = readme_command("streamlit").split("&&")[-1].replace(".venv/bin/", "").split()
-    command = [*start, "--server.port", str(port), "--server.headless", "true"]
     environment = {**os.environ, "LATENT_EXPLORER_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    environment["PATH"] = f"{Path(os.sys.executable).parent}{os.pathsep}{environment['PATH']}"  # type: ignore[attr-defined]
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     log = (home / "log").open("w")
+    command = [*command, "--server.port", str(port), "--server.headless", "true"]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -56,6 +56,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the app, started as README.md starts it, with a person's folder that is empty."""
+    start = readme_command("streamlit").split("&&")[-1].replace(".venv/bin/", "").split()
+    with served(start, tmp_path_factory.mktemp("home")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
