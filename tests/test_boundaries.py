@@ -22,6 +22,9 @@ ORDER = {  # a module may import from lower ranks only; pages never from each ot
     "explorer.geometry": 0,
     "explorer.budget": 0,
     "explorer.pictures": 0,
+    "explorer.ink": 0,
+    "explorer.seeing": 1,
+    "explorer.uploads": 0,
 }
 MAY_SHOW = {"app", "explorer.run", "explorer.controls", "explorer.live", "explorer.pad", "explorer.pages"}
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trainer.data import Images
     from trainer.data import load as load_data
     from trainer.latent import Density, Gaussian, Latent, LatentModel
+    from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
     from trainer.summary import Summary, load_summary
 
@@ -29,6 +30,10 @@ _HOME = {
     "Gaussian": "trainer.latent",
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
+    "Look": "trainer.look",
+    "ink_box": "trainer.look",
+    "mass_centre": "trainer.look",
+    "stroke_width": "trainer.look",
     "contact_sheet": "trainer.sheet",
     "enlarged": "trainer.sheet",
     "grid": "trainer.sheet",
@@ -44,15 +49,19 @@ __all__ = [
     "Images",
     "Latent",
     "LatentModel",
+    "Look",
     "Summary",
     "checkpoints",
     "contact_sheet",
     "enlarged",
     "grid",
+    "ink_box",
     "load",
     "load_data",
     "load_summary",
+    "mass_centre",
     "root",
+    "stroke_width",
     "to_bytes",
     "write_text",
 ]

@@ -4,7 +4,8 @@ Measured on at most 10,000 images of the training split, but for the quantiles o
 split's. Arrays, by name: "kl/PART" (d,) mean nats per dimension where the model has a posterior; "effect/PART" (d,)
 mean squared change of the decoded image, summed over pixels, when a dimension goes from −1 to 1 at the mean;
 "variance/PART" (d,) of the posterior means; "percentiles/PART" (5, d) of them; "quantiles/TERM" (101,);
-"points" (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d).
+"points" (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d); "look/…" what the images have in common
+(trainer.look.Look).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from trainer.checkpoint import replacing
 from trainer.data import Images
 from trainer.latent import LatentModel
+from trainer.look import measure_look
 from trainer.train import evaluate
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -72,7 +74,7 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
         collected["points"].append(model.points(z).cpu())
     whole = {name: torch.cat(values).numpy() for name, values in collected.items()}
 
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = measure_look(train).arrays()
     for part in model.space:
         means = whole[f"z/{part}"]
         arrays[f"variance/{part}"] = means.var(0)
