@@ -2,77 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
-import pty
 import shutil
-import signal
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from commandline import (
+    REPOSITORY,
+    assert_same_run,
+    call,
+    contents,
+    environment,
+    refused,
+    train_vae,
+    weights_of,
+)
 from PIL import Image
-from safetensors.torch import load_file
 
 import trainer
-from trainer import __main__ as command_line
 from trainer import checkpoint, data, fit, models
 from trainer.data import Images
-from trainer.latent import LatentModel
 from trainer.summary import effect
-from trainer.train import TrainOptions, evaluate, start, train
+from trainer.train import TrainOptions, evaluate, train
 
-REPOSITORY = Path(__file__).parent.parent
 SHIPPED = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-
-
-def call(*arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
-    before = sys.argv
-    sys.argv = ["trainer", *map(str, arguments)]
-    try:
-        command_line.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = before
-    return 0
-
-
-def train_vae(out: Path, *more: object) -> int:
-    return call("train", "vae", "--data", "digits", "--out", out, "--hidden", 32, "--device", "cpu", *more)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def history_of(folder: Path) -> list[dict[str, Any]]:
-    """The measures but for those of the clock."""
-    lines = checkpoint.describe(folder).history()
-    return [{name: v for name, v in line.items() if name not in ("seconds", "images_per_second")} for line in lines]
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    a, b = weights_of(one), weights_of(other)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert history_of(one) == history_of(other)
 
 
 @pytest.fixture(scope="module")
@@ -227,37 +187,7 @@ def test_weights_that_float16_would_spoil_stay_whole(tmp_path: Path, monkeypatch
     assert checkpoint.describe(tmp_path / "kept").config.weights == "float32"
 
 
-# ---- stop and resume
-
-
-def test_a_loop_that_was_left_goes_on_the_same(tmp_path: Path) -> None:
-    images, options = data.load("digits", "train", 200), TrainOptions(steps=24, batch=32, every=3)
-
-    def fresh() -> LatentModel:
-        torch.manual_seed(0)
-        kind = models.get("beta_vae")
-        return kind(images.shape, kind.Options.read({"hidden": (16,), "max_kl": 2.0}))
-
-    whole = fresh()
-    expected = list(train(whole, images, options))
-    first = fresh()
-    state = start(first, options)
-    for step, _ in train(first, images, options, state):
-        if step == 12:
-            break
-    checkpoint.save_state(tmp_path, first, state)
-    torch.manual_seed(77)
-    second = fresh()
-    state = start(second, options)
-    checkpoint.load_state(tmp_path, second, state)
-    assert state.step == 12
-    rest = list(train(second, images, options, state))
-    for name, value in whole.state_dict().items():
-        assert torch.equal(second.state_dict()[name], value), name
-    for (step, measures), (other_step, other) in zip(expected[4:], rest, strict=True):
-        del measures["images_per_second"], other["images_per_second"]
-        assert (step, measures) == (other_step, other)
-    assert "multiplier" in rest[0][1]
+# ---- resume
 
 
 def test_twice_as_many_steps_are_steps_and_a_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,67 +201,7 @@ def test_twice_as_many_steps_are_steps_and_a_resume(tmp_path: Path, capsys: pyte
     assert len(seconds) == 8 and seconds == sorted(seconds)
 
 
-def interrupted(command: list[str]) -> tuple[int, str, str]:
-    """Run a training on a terminal, press Ctrl-C once its bar has moved; exit code, stdout and stderr."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 120))  # a bar needs columns
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=theirs, text=True
-    )
-    os.close(theirs)
-    said, sent = "", False
-    for chunk in read_all(ours):
-        said += chunk
-        if not sent and "loss" in said:
-            process.send_signal(signal.SIGINT)
-            sent = True
-    out, _ = process.communicate(timeout=60)
-    os.close(ours)
-    return process.returncode, out, said
-
-
-def read_all(descriptor: int) -> Iterator[str]:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        try:
-            chunk = os.read(descriptor, 4096)
-        except OSError:  # the other end is closed
-            return
-        if not chunk:
-            return
-        yield chunk.decode(errors="replace")
-    raise TimeoutError("the training did not end")
-
-
-def test_an_interrupted_training_is_saved_and_can_go_on(tmp_path: Path) -> None:
-    options = ["--steps", "1500", "--every", "20", "--batch", "32", "--size", "500"]
-    command = [sys.executable, "-m", "trainer", "train", "vae", "--data", "digits", "--hidden", "32", "--device", "cpu"]
-    code, out, said = interrupted([*command, *options, "--out", str(tmp_path / "stopped")])
-    assert code == 0, said
-    assert "Traceback" not in said and "saving" in said
-    assert f"python -m trainer resume {tmp_path / 'stopped'}" in out
-    steps = checkpoint.describe(tmp_path / "stopped").config.steps_done
-    assert 0 < steps < 1500 and steps % 20 == 0
-    assert {path.name for path in (tmp_path / "stopped").iterdir()} == SHIPPED | {"state.safetensors"}
-    z = checkpoint.load(tmp_path / "stopped").sample(2)
-    assert z["z"].shape == (2, 10)
-
-    assert call("resume", tmp_path / "stopped", "--device", "cpu") == 0
-    assert checkpoint.describe(tmp_path / "stopped").config.steps_done == 1500
-    assert train_vae(tmp_path / "whole", *options) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
-
-
 # ---- what is refused
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What the command line says when it refuses: one sentence on stderr, exit code 2."""
-    capsys.readouterr()
-    assert call(*arguments) == 2
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err + said.out
-    return said.err + said.out
 
 
 def test_an_existing_folder_is_not_touched(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -341,6 +211,20 @@ def test_an_existing_folder_is_not_touched(copy: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert "already holds a checkpoint" in said and f"python -m trainer resume {copy}" in said
     assert contents(copy) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", ".hidden", "state.safetensors"])
+def test_a_folder_that_is_not_empty_is_not_written_into(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("Mine.")
+    for model in ("vae", "pca"):
+        said = refused(capsys, "train", model, "--out", tmp_path / "mine", "--device", "cpu")
+        assert f'"{tmp_path / "mine"}" is not empty' in said
+    assert contents(tmp_path / "mine") == {name: b"Mine."}
+    (tmp_path / "empty").mkdir()
+    assert train_vae(tmp_path / "empty", "--steps", 1) == 0
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -4])
@@ -410,6 +294,98 @@ def test_a_config_that_is_no_json_is_a_sentence(copy: Path, capsys: pytest.Captu
         assert trainer.checkpoints(copy.parent) == []
 
 
+@pytest.mark.parametrize("damage", [
+    b"", b"\xff\xfe", b"PK\x03\x04 and no more", "half", "flipped", "array"
+])  # fmt: skip
+def test_a_damaged_summary_is_a_sentence(damage: bytes | str, copy: Path) -> None:
+    path = copy / "summary.npz"
+    whole = path.read_bytes()
+    if damage == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))  # an array, but no archive of arrays
+    elif damage == "flipped":
+        path.write_bytes(whole[:200] + bytes(255 - byte for byte in whole[200:260]) + whole[260:])
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if damage == "half" else damage)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r'the summary ".*summary\.npz" cannot be read .*trainer measure'):
+        trainer.load_summary(copy)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no summary yet \(summary\.npz\)"):
+        trainer.load_summary(copy)
+
+
+def test_objects_in_a_summary_are_not_unpickled(copy: Path) -> None:
+    np.savez(copy / "summary.npz", allow_pickle=True, points=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="cannot be read"):
+        trainer.load_summary(copy)
+
+
+@pytest.mark.parametrize("line", [b"{", b"\xff", b"7", b"[]", b"{}", b'{"loss": 1.0}'])
+def test_a_damaged_history_names_the_line(line: bytes, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy / "history.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    before = contents(copy)
+    with pytest.raises(ValueError, match=r"history\.jsonl, line 4 "):
+        checkpoint.describe(copy).history()
+    assert "history.jsonl, line 4" in refused(capsys, "resume", copy, "--steps", 5, "--device", "cpu")
+    assert contents(copy) == before
+
+
+def test_a_damaged_preview_is_none(copy: Path) -> None:
+    path = copy / "preview.png"
+    whole = path.read_bytes()
+    assert checkpoint.describe(copy).preview == path
+    for damage in (b"", b"no picture", whole[:100], whole[:-20]):
+        path.write_bytes(damage)
+        assert checkpoint.describe(copy).preview is None
+
+
+def test_text_is_utf8_whatever_the_locale(copy: Path) -> None:
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace("A small one.", "β = ½"))
+    plain = {**environment(), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-m", "trainer", "measure", str(copy)],
+        cwd=REPOSITORY, env=plain, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "\nβ = ½\n" in (copy / "README.md").read_text(encoding="utf-8")
+
+
+# ---- measured anew
+
+
+@pytest.mark.parametrize("lost", [(), ("summary.npz", "preview.png", "README.md")])
+def test_measuring_anew_gives_the_same(lost: tuple[str, ...], copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(copy)
+    for name in lost:
+        (copy / name).write_bytes(b"damaged")
+    config = json.loads(before["config.json"])
+    (copy / "config.json").write_text(json.dumps({**config, "measured": {"ELBO": "no"}}))
+    assert call("measure", copy, "--device", "cpu") == 0
+    assert f"measured {copy}: ELBO {config['measured']['ELBO']}" in capsys.readouterr().out
+    after = contents(copy)
+    assert json.loads(after["config.json"]) == config
+    for name in ("model.safetensors", "history.jsonl", "preview.png", "state.safetensors"):
+        assert after[name] == before[name], name
+    card = after["README.md"].decode()
+    assert card.splitlines()[1:] == before["README.md"].decode().splitlines()[1:]  # the first names the folder
+    assert "A small one." in card
+    for name, array in trainer.load_summary(copy).arrays.items():
+        with np.load(io.BytesIO(before["summary.npz"])) as was:
+            np.testing.assert_array_equal(array, was[name])
+
+
+def test_measuring_goes_by_the_weights(copy: Path) -> None:
+    model, config = checkpoint.load(copy), checkpoint.describe(copy).config
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    checkpoint.save(copy, model, config, [])
+    assert call("measure", copy, "--device", "cpu") == 0
+    assert trainer.load_summary(copy).active("z").sum() == 0
+    assert checkpoint.describe(copy).config.measured["ELBO"] == f"−{64 * math.log(2):.1f} nats"  # p = ½ everywhere
+
+
 def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "show", copy.parent / "kopy")
     assert "no checkpoint at" in said and "There are: copy" in said
@@ -422,13 +398,24 @@ def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pyt
     (("train", "beta-vae", "--out", "x"), 'Did you mean "beta_vae"'),
     (("train", "vae", "--out", "x", "--latents", "0"), "greater than or equal to 1"),
     (("train", "vae", "--out", "x", "--rate", "7"), "less than or equal to 1"),
-    (("train", "vae", "--out", "x", "--data", "digitz"), "digits"),
+    (("train", "vae", "--out", "x", "--data", "digitz"), 'Did you mean "digits"'),
     (("train", "vae", "--out", "x", "--size", "5000"), "size=5000 does not fit"),
     (("train", "vae", "--out", "x", "--device", "tpu"), 'device "tpu" is not on this machine'),
     (("train", "vae", "--out", "Has Spaces"), "cannot name a checkpoint"),
     (("train", "vae"), "--out"),
     (("train", "beta_vae", "--out", "x", "--beta", "2", "--capacity", "5"), "beta and capacity exclude each other"),
     (("train", "pca", "--out", "x", "--latents", "64"), "an image has 64 values"),
+    (("train", "vae", "--out", "x", "--device", "cpu:x"), 'device "cpu:x" is not on this machine'),
+    (("train", "vae", "--out", "x", "--device", "cuda:99"), 'device "cuda:99" is not on this machine'),
+    (("train", "vae", "--out", "x", "--channels", "8"), "channels came as 8, but has no effect without net conv"),
+    (("train", "vae", "--out", "x", "--std", "2"), "has no effect without likelihood gaussian or learned"),
+    (("train", "beta_vae", "--out", "x", "--capacity-steps", "9"), "capacity_steps came as 9, but has no effect"),
+    (("train", "beta_vae", "--out", "x", "--max-kl", "3", "--gamma", "9"), "gamma came as 9.0, but has no effect"),
+    (("train", "beta_vae", "--out", "x", "--multiplier-rate", "1"), "has no effect without max_kl"),
+    (("train", "pca", "--out", "x", "--rate", "0.1"), "pca has a closed form"),
+    (("train", "vae", "--out", "x", "--rate", "nan"), "rate came as nan"),
+    (("train", "vae", "--out", "x", "--seed", "-1"), "seed came as -1"),
+    (("measure", "nothing"), 'no checkpoint at "nothing"'),
     (("train", "--help-me"), ""),
     (("frobnicate",), "frobnicate"),
 ])  # fmt: skip
@@ -441,12 +428,46 @@ def test_a_wrong_command_line_is_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("option", "value", "named"), [
+    ("--temperature", "nan", "temperature came as nan"),
+    ("--temperature", "-1", "temperature came as -1"),
+    ("--temperature", "inf", "temperature came as inf"),
+    ("--seed", "-1", "seed came as -1"),
+    ("--seed", str(2**70), f"seed came as {2**70}"),
+    ("--count", "0", "count came as 0"),
+    ("--out", "none/grid.png", 'there is no folder "none" to write grid.png into'),
+    ("--out", ".", '"." is a folder'),
+])  # fmt: skip
+def test_a_sample_that_is_off_is_a_sentence(
+    option: str, value: str, named: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert named in refused(capsys, "sample", trained, "--out", "grid.png", option, value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_onto_a_device_that_is_not_here_is_a_sentence(trained: Path) -> None:
+    with pytest.raises(ValueError, match='device "cuda:99" is not on this machine; it has: .*cpu'):
+        checkpoint.load(trained, "cuda:99")
+
+
+def test_options_that_have_an_effect_are_taken() -> None:
+    for name, chosen in [
+        ("vae", {"net": "conv", "channels": 8, "likelihood": "learned", "std": 2.0}),
+        ("vae", {"std": 0.1, "channels": 32}),  # their defaults
+        ("beta_vae", {"capacity": 3.0, "capacity_steps": 9, "gamma": 2.0}),
+        ("beta_vae", {"max_kl": 0.0, "multiplier_rate": 1.0}),
+    ]:
+        models.get(name).Options.read(chosen).check_needs()
+
+
 def test_help_shows_options_with_their_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("train", "beta_vae", "--help") == 0
     shown = capsys.readouterr().out
     for option in ("--beta", "--latents", "--steps", "--out", "--half"):
         assert option in shown
-    assert "≥ 1" in shown and "{digits,sprites}" in shown
+    assert "≥ 1" in shown and "digits, sprites" in shown
 
 
 # ---- what stops being finite

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from trainer.checkpoint import Checkpoint, Config, checkpoints, load, root, write_text
     from trainer.data import Images
     from trainer.data import load as load_data
-    from trainer.latent import Density, Gaussian, Latent, LatentModel
+    from trainer.latent import Density, Gaussian, Latent, LatentModel, Options
     from trainer.look import Look, ink_box, mass_centre, stroke_width
+    from trainer.models import add as add_models
     from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
     from trainer.summary import Summary, load_summary
 
@@ -34,6 +35,8 @@ _HOME = {
     "ink_box": "trainer.look",
     "mass_centre": "trainer.look",
     "stroke_width": "trainer.look",
+    "Options": "trainer.latent",
+    "add_models": "trainer.models:add",
     "contact_sheet": "trainer.sheet",
     "enlarged": "trainer.sheet",
     "grid": "trainer.sheet",
@@ -50,7 +53,9 @@ __all__ = [
     "Latent",
     "LatentModel",
     "Look",
+    "Options",
     "Summary",
+    "add_models",
     "checkpoints",
     "contact_sheet",
     "enlarged",

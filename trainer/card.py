@@ -9,13 +9,14 @@ from trainer.latent import LatentModel
 from trainer.summary import Summary
 
 
-def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images, weights: str) -> str:
+def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images) -> str:
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
+    from_file = f" (from {config.model_file})" if config.model_file else ""
     lines = [
         f"# {name}",
         "",
-        f"A `{config.model}` on `{config.data.name}`{size}, images of {' × '.join(map(str, config.shape))} "
+        f"A `{config.model}`{from_file} on `{config.data.name}`{size}, images of {' × '.join(map(str, config.shape))} "
         f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
         "",
         *([config.note, ""] if config.note else []),
@@ -23,8 +24,9 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         "",
         f"    {config.command}",
         "",
-        f"on {config.trained:%Y-%m-%d} with " + ", ".join(f"{what} {v}" for what, v in config.versions.items()) + ".",
-        *([f"Weights: {weights}."] if weights else []),
+        f"on {config.trained:%Y-%m-%d} with {_listed(config.versions)}.",
+        *resumed_lines(config),
+        *weights_line(config),
         "",
         f"Measured on {min(len(test), 10_000):,} images of the test split, mean per image (median):",
         "",
@@ -36,6 +38,28 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         "Data: " + data.about(config.data.name),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{what} {version}" for what, version in versions.items())
+
+
+def resumed_lines(config: Config) -> list[str]:
+    """Each time that the training went on: from where, by which command, when and with what."""
+    lines = []
+    for run in config.resumed:
+        lines += ["", f"Went on from step {run.step:,} by", "", f"    {run.command}", ""]
+        lines += [f"on {run.date:%Y-%m-%d} with {_listed(run.versions)}."]
+    return lines
+
+
+def weights_line(config: Config) -> list[str]:
+    """What float16 costs, where it was asked for."""
+    if config.half_shift is None:
+        return [f"Weights: {config.weights}."] if config.weights != "float32" else []
+    if config.weights == "float16":
+        return [f"Weights: float16; that moves the mean of the test terms by {config.half_shift:.4f}."]
+    return [f"Weights: float32, since float16 would move the mean of the test terms by {config.half_shift:.4f}."]
 
 
 def terms_table(model: LatentModel, summary: Summary) -> list[str]:

@@ -22,10 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from trainer.latent import LatentModel
-    from trainer.train import State
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
 
@@ -38,6 +35,15 @@ class Data(BaseModel):
     class_names: list[str] = []
 
 
+class Resumed(BaseModel):
+    """One time that a training went on."""
+
+    step: int  # it went on from here
+    command: str
+    date: datetime  # UTC
+    versions: dict[str, str]
+
+
 class Config(BaseModel):
     """config.json: what must be known to build the model again."""
 
@@ -45,6 +51,7 @@ class Config(BaseModel):
 
     format: int = 1
     model: str
+    model_file: str = ""  # the name of the file of a person's own model
     options: dict[str, Any]
     shape: tuple[int, int, int]
     data: Data
@@ -53,10 +60,13 @@ class Config(BaseModel):
     trained: datetime  # when, UTC
     parameters: int
     steps_done: int
+    half: bool = False  # float16 was asked for; `weights` says what was written
+    half_shift: float | None = None  # how far float16 moves the mean sum of the test terms
     weights: str = "float32"
     note: str = ""  # a sentence for the card
     measured: dict[str, str] = {}  # a figure or two for people, with units
     versions: dict[str, str]
+    resumed: list[Resumed] = []  # oldest first
 
 
 @dataclass(frozen=True)
@@ -72,9 +82,16 @@ class Checkpoint:
 
     @property
     def preview(self) -> Path | None:
-        """A picture of samples, if there is one."""
+        """A picture of samples, if there is one and it is whole."""
+        from PIL import Image
+
         path = self.path / "preview.png"
-        return path if path.is_file() else None
+        try:
+            with Image.open(path) as picture:
+                picture.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return None
+        return path
 
     @cached_property
     def digest(self) -> str:
@@ -82,9 +99,20 @@ class Checkpoint:
         return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()[:16]
 
     def history(self) -> list[dict[str, Any]]:
-        """The measures of its training, oldest first."""
+        """The measures of its training, oldest first. Raises ValueError that names the line that is damaged."""
         path = self.path / "history.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        return [_measures(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _measures(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        measures = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{where} cannot be read: {error}") from None
+    if not (isinstance(measures, dict) and "step" in measures):
+        raise ValueError(f"{where} came as {line[:60].decode()}, expected measures with a step")
+    return measures
 
 
 def root() -> Path:
@@ -120,16 +148,23 @@ def describe_running(folder: Path | str) -> Checkpoint:
         there = f" There are: {', '.join(near)}." if near else ""
         raise FileNotFoundError(f'no checkpoint at "{folder}": it has no config.json.{there}')
     try:
-        return Checkpoint(folder, Config.model_validate_json(path.read_text()))
+        return Checkpoint(folder, Config.model_validate_json(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(
+            ": ".join([str(path), *filter(None, [".".join(map(str, first["loc"]))]), first["msg"]])
+        ) from None
 
 
 def build(config: Config) -> LatentModel:
     """A model as configured, with fresh weights."""
     from trainer import models
 
+    if config.model_file and config.model not in models.names():
+        raise ValueError(
+            f'the model "{config.model}" is not known here; it came from {config.model_file}: pass --models FILE.py, '
+            "or trainer.add_models(FILE) in a notebook"
+        )
     kind = models.get(config.model)
     return kind(config.shape, kind.Options.read(config.options))
 
@@ -137,13 +172,16 @@ def build(config: Config) -> LatentModel:
 def load(folder: Path | str, device: str = "cpu") -> LatentModel:
     """The trained model in a checkpoint folder, ready to encode, decode and sample.
 
-    Raises FileNotFoundError where there is none, ValueError where the weights do not fit the config.
+    Raises FileNotFoundError where there is none, ValueError where the weights do not fit the config, or for a device
+    that is not here. It never runs code from the folder: a model of one's own is added by `trainer.add_models` first.
     """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    checkpoint = describe(folder)
+    from trainer import device as devices
+
+    checkpoint, place = describe(folder), devices.choose(device)
     model = build(checkpoint.config)
     try:
         weights = load_file(checkpoint.path / "model.safetensors")
@@ -153,15 +191,23 @@ def load(folder: Path | str, device: str = "cpu") -> LatentModel:
         model.load_state_dict({name: value.to(torch.float32) for name, value in weights.items()})
     except RuntimeError as error:
         raise ValueError(f'the weights of "{folder}" do not fit its config.json: {error}') from None
-    return model.eval().to(device)
+    return model.eval().to(place)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError unless a checkpoint can stand there under a name that every file system and link can hold."""
+    """Raise ValueError unless a new checkpoint can stand there: an empty folder or none, and a name that every file
+    system and link can hold."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", folder.name):
         raise ValueError(f'"{folder.name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: name another folder')
+    if (folder / "config.json").exists():
+        raise ValueError(
+            f'"{folder}" already holds a checkpoint. Choose another --out, or remove that folder first, or go on '
+            f"with it: python -m trainer resume {folder}"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f'"{folder}" is not empty. Choose another --out, so that nothing there is written over')
 
 
 @contextmanager
@@ -180,7 +226,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dict[str, Any]]) -> None:
@@ -195,62 +241,16 @@ def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dic
     }
     with replacing(folder / "model.safetensors") as temporary:
         save_file(weights, temporary)
+    save_history(folder, history)
+    save_config(folder, config)
+
+
+def save_history(folder: Path, history: Iterable[dict[str, Any]]) -> None:
     write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+
+
+def save_config(folder: Path, config: Config) -> None:
     write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
-
-
-def save_state(folder: Path, model: LatentModel, state: State) -> None:
-    """state.safetensors: all that going on needs, in full precision: weights, optimiser, random generators, step."""
-    import torch
-    from safetensors.torch import save_file
-
-    tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in model.state_dict().items()}
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with replacing(folder / "state.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"step": str(state.step)})
-
-
-def load_state(folder: Path, model: LatentModel, state: State) -> None:
-    """Put a saved state back into a model and a fresh `State`.
-
-    Raises FileNotFoundError if none was saved, ValueError if it cannot be read or is of another model.
-    """
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / "state.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f'"{folder}" has no state.safetensors: only a training that ran here can be resumed')
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state.step = int(file.metadata()["step"])
-    except SafetensorError as error:
-        raise ValueError(f'the state "{path}" cannot be read: {error}') from None
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
-    for name, value in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = value
-    try:
-        model.load_state_dict(parts["model"])
-    except RuntimeError as error:
-        raise ValueError(f'the state "{path}" does not fit its config.json: {error}') from None
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts["optimizer"].items():
-        index, _, moment = name.partition("/")
-        moments.setdefault(int(index), {})[moment] = value
-    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
-    for parameter, held in state.optimizer.state.items():  # fused Adam needs moments laid out as their parameter is
-        for name in ("exp_avg", "exp_avg_sq"):
-            held[name] = torch.empty_like(parameter.detach()).copy_(held[name])
-    torch.set_rng_state(parts["random"]["cpu"])
-    if "cuda" in parts["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(parts["random"]["cuda"])
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,6 +29,14 @@ T = TypeVar("T")
 Track = Callable[[Iterable[T]], Iterable[T]]  # wraps a loop that may take long, to show its progress
 
 
+def needs(**others: list[str]) -> dict[str, Any]:
+    """For `Field(json_schema_extra=...)`: the option has an effect only while each of `others` is one of its values.
+
+    No values at all stand for any but None.
+    """
+    return {"needs": others}
+
+
 class Options(BaseModel):
     """What a person may choose of a model. Every field has bounds and a help text; what is unknown is an error."""
 
@@ -41,6 +49,21 @@ class Options(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ValueError("; ".join(cls._sentence(dict(problem)) for problem in error.errors())) from None
+
+    def check_needs(self) -> None:
+        """Raise ValueError that names each option that was set and has no effect without another one: see `needs`."""
+        idle = []
+        for name, info in type(self).model_fields.items():
+            extra = info.json_schema_extra
+            if not isinstance(extra, dict) or "needs" not in extra or getattr(self, name) == info.default:
+                continue
+            for other, wanted in dict(cast(Any, extra["needs"])).items():
+                is_there = getattr(self, other) in wanted if wanted else getattr(self, other) is not None
+                if not is_there:
+                    needed = f"{other} {' or '.join(wanted)}" if wanted else other
+                    idle.append(f"{name} came as {getattr(self, name)!r}, but has no effect without {needed}")
+        if idle:
+            raise ValueError("; ".join(idle))
 
     @classmethod
     def _sentence(cls, problem: Mapping[str, Any]) -> str:
@@ -70,6 +93,7 @@ class LatentModel(nn.Module):
     """An encoder into a `space` and a decoder out of it. Images are (b, c, h, w) in [0, 1]."""
 
     Options: ClassVar[type[Options]] = Options
+    closed_form: ClassVar[bool] = False  # `begin` does it all, so that no option of the steps has an effect
 
     def __init__(self, shape: Shape, options: Any) -> None:
         super().__init__()
@@ -158,6 +182,9 @@ class LatentModel(nn.Module):
 
     def after_step(self, terms: Mapping[str, Tensor]) -> None:
         """What is not a gradient, after each optimiser step, from the step's own terms (detached)."""
+
+    def end(self, images: Images) -> None:
+        """When training ends or is stopped: what is not trained but measured over the data, such as a unit."""
 
     def facts(self) -> dict[str, str]:
         """What a person should know of this model beside its options, each a number with its unit."""

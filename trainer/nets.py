@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from trainer.latent import Options, Shape
+from trainer.latent import Options, Shape, needs
 
 
 class NetOptions(Options):
@@ -24,7 +24,9 @@ class NetOptions(Options):
         max_length=8,
         description="widths of the fully connected layers, from image to latent; for an mlp none at all is linear",
     )
-    channels: int = Field(32, ge=1, le=512, description="channels of each convolution; conv only")
+    channels: int = Field(
+        32, ge=1, le=512, description="channels of each convolution; conv only", json_schema_extra=needs(net=["conv"])
+    )
 
     @field_validator("hidden")
     @classmethod

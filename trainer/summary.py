@@ -51,9 +51,17 @@ class Summary:
 
 
 def load_summary(folder: Path) -> Summary:
-    """Read summary.npz; nothing in it is unpickled."""
-    with np.load(folder / "summary.npz", allow_pickle=False) as file:
-        return Summary({name: file[name] for name in file.files})
+    """Read summary.npz; nothing in it is unpickled. Raises FileNotFoundError, or ValueError if it is damaged."""
+    path = folder / "summary.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f'the checkpoint "{folder}" has no summary yet (summary.npz)')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Summary({name: file[name] for name in file.files})
+    except Exception as error:  # a damaged archive fails in many ways, and each is the same to a person
+        raise ValueError(
+            f'the summary "{path}" cannot be read ({error}). Measure again: python -m trainer measure {folder}'
+        ) from error
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -30,10 +30,13 @@ class TrainOptions(Options):
 
 @dataclass
 class State:
-    """What a run is besides its model: how far it is, and its optimiser."""
+    """What a run is besides its model: its optimiser, how far it is, and what it measured since the last measures."""
 
     optimizer: torch.optim.Optimizer
     step: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)  # of each term, over `since` steps that took `seconds`
+    since: int = 0
+    seconds: float = 0.0
 
 
 def start(model: LatentModel, options: TrainOptions) -> State:
@@ -55,20 +58,28 @@ def batches(n: int, options: TrainOptions, first: int = 0) -> Iterator[Tensor]:
         yield order[place * size : (place + 1) * size]
 
 
+def never() -> bool:
+    return False
+
+
 def train(
-    model: LatentModel, images: Images, options: TrainOptions, state: State | None = None
+    model: LatentModel,
+    images: Images,
+    options: TrainOptions,
+    state: State | None = None,
+    pause: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, Measures]]:
     """Take the steps from `state` to `options.steps`; every `options.every` yield (step, measures).
 
     Measures are means since the last ones: "loss", each term (a list with one number per dimension where it has
-    them), each knob as it stands, "rate", and "images_per_second". Between two yields the state is whole and may be
-    saved. Raises FloatingPointError that names the term and the step when one stops being finite.
+    them), each knob as it stands, "rate", and "images_per_second". After a step in which `pause()` is true it yields
+    too, with no measures. At each yield the state is whole and may be saved, or left. Raises FloatingPointError that
+    names the term and the step when one stops being finite.
     """
     state = state or start(model, options)
     device = model.device
     model.train()
-    sums: dict[str, Tensor] = {}
-    since, begun = 0, time.perf_counter()
+    begun = time.perf_counter()
     for indices in batches(len(images), options, state.step):
         set_rate(state.optimizer, options, state.step)
         for name, value in model.schedule(state.step).items():
@@ -83,16 +94,19 @@ def train(
         model.after_step(detached)
 
         for name, values in {"loss": loss.detach()[None], **detached}.items():
-            sums[name] = sums[name] + values.mean(0) if name in sums else values.mean(0)
-        since += 1
-        if state.step % options.every == 0 or state.step == options.steps:
-            measures: Measures = {name: (values / since).tolist() for name, values in sums.items()}
+            state.sums[name] = state.sums[name] + values.mean(0) if name in state.sums else values.mean(0)
+        state.since += 1
+        due = state.step % options.every == 0 or state.step == options.steps
+        if due or pause():
+            measures: Measures = {name: (values / state.since).tolist() for name, values in state.sums.items()}
             check_finite(measures, state.step)
-            measures |= {name: float(knob) for name, knob in model.knobs.items()}
-            measures["rate"] = state.optimizer.param_groups[0]["lr"]
-            measures["images_per_second"] = since * len(indices) / (time.perf_counter() - begun)
-            sums, since = {}, 0
-            yield state.step, measures
+            state.seconds += time.perf_counter() - begun
+            if due:
+                measures |= {name: float(knob) for name, knob in model.knobs.items()}
+                measures["rate"] = state.optimizer.param_groups[0]["lr"]
+                measures["images_per_second"] = state.since * len(indices) / state.seconds
+                state.sums, state.since, state.seconds = {}, 0, 0.0
+            yield state.step, measures if due else {}
             begun = time.perf_counter()
 
 

@@ -3,7 +3,7 @@
     loss = ‖x − g(f(x))‖²
 
 There is no prior: nothing says where the codes f(x) lie. z is in units of the codes' own spread over the data,
-z = (f(x) − centre) / spread, so that sliders mean the same as everywhere.
+z = (f(x) − centre) / spread, so that sliders mean the same as everywhere. Both are measured when training ends.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer import nets
+from trainer.data import Images
 from trainer.latent import NOTHING, Gaussian, Latent, LatentModel, Shape
 from trainer.probability import per_image
 
-MOMENTUM = 0.01  # of the running centre and spread
+MEASURED = 10_000  # images for the centre and the spread
 
 
 class AutoencoderOptions(nets.NetOptions):
@@ -42,7 +43,6 @@ class Autoencoder(LatentModel):
         self.decoder = nets.decoder(shape, options, options.latents)
         self.register_buffer("centre", torch.zeros(options.latents))
         self.register_buffer("variance", torch.ones(options.latents))
-        self._codes = torch.zeros(0, options.latents)
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         return {"z": (self.encoder(x) - self.centre) / self._spread, **given}
@@ -56,12 +56,11 @@ class Autoencoder(LatentModel):
         return self.variance.sqrt().clamp_min(1e-6)
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
-        codes = self.encoder(x)
-        if self.training:
-            self._codes = codes.detach()
-        return {"reconstruction": per_image((x - self.decoder(codes)).square())}
+        return {"reconstruction": per_image((x - self.decoder(self.encoder(x))).square())}
 
-    def after_step(self, terms: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            self.centre.lerp_(self._codes.mean(0), MOMENTUM)
-            self.variance.lerp_((self._codes - self.centre).square().mean(0), MOMENTUM)
+    @torch.no_grad()
+    def end(self, images: Images) -> None:
+        rows = torch.arange(min(MEASURED, len(images))).split(256)
+        codes = torch.cat([self.encoder(images.batch(some, self.device)) for some in rows])  # (n, d)
+        self.centre.copy_(codes.mean(0))
+        self.variance.copy_(codes.var(0, correction=0))

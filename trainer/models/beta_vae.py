@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from trainer.latent import Shape, total
+from trainer.latent import Shape, needs, total
 from trainer.models.vae import VAE, VAEOptions
 
 
@@ -29,12 +29,22 @@ class BetaVAEOptions(VAEOptions):
     capacity: float | None = Field(
         None, ge=0, le=1000, description="C, the KL in nats that is aimed at in the end, instead of a β"
     )
-    capacity_steps: int = Field(25_000, ge=1, le=10_000_000, description="steps over which C rises from 0")
-    gamma: float = Field(100.0, gt=0, le=10_000, description="weight γ of the distance to the capacity")
+    capacity_steps: int = Field(
+        25_000, ge=1, le=10_000_000, description="steps over which C rises from 0", json_schema_extra=needs(capacity=[])
+    )
+    gamma: float = Field(
+        100.0,
+        gt=0,
+        le=10_000,
+        description="weight γ of the distance to the capacity",
+        json_schema_extra=needs(capacity=[]),
+    )
     max_kl: float | None = Field(
         None, ge=0, le=1000, description="δ, a KL in nats that must not be exceeded, instead of a β"
     )
-    multiplier_rate: float = Field(0.01, gt=0, le=10, description="step of the multiplier λ per nat over δ")
+    multiplier_rate: float = Field(
+        0.01, gt=0, le=10, description="step of the multiplier λ per nat over δ", json_schema_extra=needs(max_kl=[])
+    )
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> BetaVAEOptions:

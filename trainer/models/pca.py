@@ -30,6 +30,7 @@ class PCA(LatentModel):
     """Closed form: `begin` fits it and nothing is left to train."""
 
     Options = PCAOptions
+    closed_form = True
     options: PCAOptions
     units: Mapping[str, str] = {"reconstruction": "squared distance"}
     mean: Tensor  # (D,)
@@ -53,10 +54,10 @@ class PCA(LatentModel):
                 f"latents={self.options.latents} needs more than that many images; the data set has {len(images)}"
             )
         mean, basis, variance, discarded = principal_components(images, self.options.latents, self.device, track)
-        self.mean.copy_(mean)
-        self.basis.copy_(basis)
-        self.variance.copy_(variance)
-        self.discarded.copy_(discarded)
+        self.mean.copy_(mean.float())
+        self.basis.copy_(basis.float())
+        self.variance.copy_(variance.float())
+        self.discarded.copy_(discarded.float())
         return True
 
     def project(self, x: Tensor) -> Tensor:
@@ -91,23 +92,26 @@ def principal_components(
     """The mean (D,), the leading eigenvectors (D, d) and eigenvalues (d,) of the covariance with 1/n, streamed over
     the images, and the mean of the eigenvalues that are left out.
 
-    Exact while a D×D matrix can be held; above that, subspace iteration with 12 passes over the data.
+    Exact while a D×D matrix can be held; above that, subspace iteration with 12 passes over the data. What comes
+    back is float64.
     """
     n, width = len(images), images.batch(torch.zeros(1, dtype=torch.long), device).numel()
-    shift = torch.zeros(width, dtype=torch.float64, device=device)
+    exact = torch.device("cpu") if device.type == "mps" else device  # where sums are kept: MPS has no float64
+    shift = torch.zeros(width, dtype=torch.float64, device=exact)
     for x in track(images.stream(device)):
-        shift += x.flatten(1).sum(0, dtype=torch.float64)
+        shift += x.flatten(1).to(exact).sum(0, dtype=torch.float64)
     mean = shift / n
-    centre = mean.to(torch.float32)
+    centre = mean.float()
 
     def moment(right: Tensor | None) -> tuple[Tensor, Tensor]:
         """Cov (D, D), or Cov @ right (D, k), and the trace of Cov."""
-        product = torch.zeros(width, width if right is None else right.shape[1], dtype=torch.float64, device=device)
-        trace = torch.zeros((), dtype=torch.float64, device=device)
+        product = torch.zeros(width, width if right is None else right.shape[1], dtype=torch.float64, device=exact)
+        trace = torch.zeros((), dtype=torch.float64, device=exact)
         for x in track(images.stream(device)):
-            centred = x.flatten(1) - centre  # (b, D)
-            product += (centred.T @ (centred if right is None else centred @ right)).double()
-            trace += centred.square().sum(dtype=torch.float64)
+            centred = x.flatten(1) - centre.to(x.device)  # (b, D)
+            along = centred if right is None else centred @ right.to(x.device)
+            product += (centred.T @ along).to(exact).double()
+            trace += centred.square().sum(1).to(exact).sum(dtype=torch.float64)
         return product / n, trace / n
 
     if width <= EXACT_UP_TO:
@@ -116,7 +120,7 @@ def principal_components(
     else:
         seed = torch.Generator().manual_seed(0)
         width_of_guess = min(width, latents + 10)
-        guess = torch.randn(width, width_of_guess, generator=seed).to(device)
+        guess = torch.randn(width, width_of_guess, generator=seed).to(exact)
         for _ in range(12):
             guess = torch.linalg.qr(moment(guess)[0])[0].float()
         product, trace = moment(guess)

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer import nets
-from trainer.latent import NOTHING, Density, Gaussian, Latent, LatentModel, Shape
+from trainer.latent import NOTHING, Density, Gaussian, Latent, LatentModel, Shape, needs
 from trainer.probability import (
     bernoulli_log_prob,
     gaussian_log_prob,
@@ -40,6 +40,7 @@ class VAEOptions(nets.NetOptions):
         ge=1e-3,
         le=100,
         description="std of a gaussian p(x|z), of the grey range 0 to 1; where a learned one starts",
+        json_schema_extra=needs(likelihood=["gaussian", "learned"]),
     )
     samples: int = Field(1, ge=1, le=1000, description="draws of z per image in each gradient, S")
 

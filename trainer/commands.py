@@ -1,0 +1,253 @@
+"""python -m trainer: train, resume, measure, list, show, sample. With --models FILE.py, of one's own models too."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+from pydantic import Field, create_model
+
+from trainer import checkpoint, data, models
+from trainer.latent import Options
+from trainer.train import TrainOptions
+
+
+class Place(Options):
+    """Where the images come from and where the checkpoint goes."""
+
+    data: str = Field("digits", description=f"data set: {', '.join(data.names())}")
+    out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
+    size: int | None = Field(None, ge=1, description="train on this many images instead of all")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
+    note: str = Field("", description="a sentence for the model card")
+
+
+def command_of(name: str) -> type[Options]:
+    """The options of `train NAME`: the model's own, the loop's and the place, with their bounds in the help."""
+    kind = models.get(name)
+    own = kind.Options
+    fields: dict[str, Any] = {}
+    for source in (own, TrainOptions, Place):
+        for field, info in source.model_fields.items():
+            # bounds stand in the help only: `read` checks them, and its errors are sentences
+            shown = Field(
+                info.get_default(call_default_factory=True),
+                description=f"{info.description or field}{_bounds(info.metadata)}",
+            )
+            fields[field] = (info.annotation, shown)
+    return create_model(f"Train_{name}", __base__=Options, __doc__=models.about(name), **fields)
+
+
+def _bounds(metadata: list[Any]) -> str:
+    """ge, gt, le, lt of a field, in words."""
+    found = {sign: getattr(m, key) for m in metadata for key, sign in _SIGNS.items() if hasattr(m, key)}
+    return f" [{', '.join(f'{sign} {value:g}' for sign, value in found.items())}]" if found else ""
+
+
+_SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def _train(name: str, chosen: Options) -> None:
+    from trainer import device
+    from trainer.fit import fit
+
+    values, kind = chosen.model_dump(), models.get(name)
+    options = kind.Options.read({field: values[field] for field in kind.Options.model_fields})
+    options.check_needs()
+    training = TrainOptions.read({field: values[field] for field in TrainOptions.model_fields})
+    place = Place.read({field: values[field] for field in Place.model_fields})
+    if kind.closed_form and training != TrainOptions.read({}):
+        raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
+    where = device.choose(place.device)
+    checkpoint.check_folder(place.out)
+    images = data.load(place.data, "train", place.size)
+    config = checkpoint.Config(
+        model=name,
+        model_file=models.source(name),
+        options=options.model_dump(mode="json"),
+        shape=images.shape,
+        data=checkpoint.Data(name=place.data, size=place.size, class_names=list(images.class_names)),
+        training=training.model_dump(mode="json"),
+        command=_command(),
+        trained=checkpoint.now(),
+        parameters=sum(p.numel() for p in kind(images.shape, options).parameters()),
+        steps_done=0,
+        note=place.note,
+        half=place.half,
+        versions=checkpoint.versions(),
+    )
+    _report(place.out, fit(place.out, config, where))
+
+
+def _command() -> str:
+    """This command, for the card: without the note, which stands there, and without the folder of a person's models."""
+    files, rest = taken(sys.argv[1:], "--models")
+    _, rest = taken(rest, "--note")
+    return shlex.join(
+        ["python", "-m", "trainer", *(word for file in files for word in ("--models", Path(file).name)), *rest]
+    )
+
+
+def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
+    """The values of an option, wherever it stands, and the arguments without them."""
+    values, rest, remaining = [], [], iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if name == option:
+            values.append(value if equals else next(remaining, ""))
+        else:
+            rest.append(argument)
+    return values, rest
+
+
+def _report(folder: Path, finished: bool) -> None:
+    if finished:
+        print(f"wrote {folder}. Look at it: streamlit run app.py")
+    else:
+        print(f"stopped; {folder} is saved and opens as it is. To go on: python -m trainer resume {folder}")
+
+
+def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str = "auto") -> None:
+    """Go on with a training that was stopped.
+
+    Args:
+        folder: the checkpoint's folder
+        steps: this many steps more than were planned
+        device: auto, cpu, cuda, cuda:N or mps
+    """
+    from trainer import device as devices
+    from trainer.fit import fit
+    from trainer.state import saved_step
+
+    if steps < 0:
+        raise ValueError(f"steps came as {steps}, expected 0 or more")
+    where = devices.choose(device)
+    found, done = checkpoint.describe_running(folder), saved_step(folder)
+    training = TrainOptions.read(found.config.training)
+    training = TrainOptions.read({**training.model_dump(), "steps": training.steps + steps})
+    if done >= training.steps and found.config.steps_done == done and (folder / "model.safetensors").is_file():
+        print(f"{folder} is finished, all of its {done:,} steps; nothing was written. To go on: --steps MORE")
+        return
+    went_on = checkpoint.Resumed(step=done, command=_command(), date=checkpoint.now(), versions=checkpoint.versions())
+    changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
+    _report(folder, fit(folder, found.config.model_copy(update=changes), where, resume=True))
+
+
+def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> None:
+    """Measure a checkpoint anew: its summary, card, preview and figures. Weights and history stay as they are.
+
+    Args:
+        folder: the checkpoint's folder
+        device: auto, cpu, cuda, cuda:N or mps
+    """
+    from trainer import device as devices
+    from trainer.fit import measure
+
+    measure(folder, devices.choose(device))
+    print(f"measured {folder}: {', '.join(map(' '.join, checkpoint.describe(folder).config.measured.items()))}")
+
+
+def _list() -> None:
+    """The models, data sets and checkpoints there are."""
+    print("models")
+    for name in models.names():
+        print(f"  {name:14} {models.about(name)}")
+    print("data sets")
+    for name in data.names():
+        print(f"  {name:14} {_first_line(importlib.import_module(f'trainer.data.{name}'))}")
+    print(f"checkpoints in {checkpoint.root().name}")
+    for found in checkpoint.checkpoints():
+        print(f"  {found.name:22} {found.config.model} on {found.config.data.name}, {found.config.trained:%Y-%m-%d}")
+
+
+def _first_line(module: Any) -> str:
+    return (inspect.getdoc(module) or "").splitlines()[0]
+
+
+def _show(folder: tyro.conf.Positional[Path], /) -> None:
+    """What a checkpoint is and what was measured of it: its card.
+
+    Args:
+        folder: the checkpoint's folder
+    """
+    found = checkpoint.describe(folder)
+    checkpoint.load(folder)  # a checkpoint whose weights do not open is not shown as if they did
+    print((found.path / "README.md").read_text(encoding="utf-8"))
+
+
+class Draw(Options):
+    """What `sample` draws."""
+
+    count: int = Field(ge=1, le=10_000)
+    seed: int = Field(ge=0, le=2**31 - 1)
+    temperature: float = Field(ge=0, le=100)
+
+
+def _sample(
+    folder: tyro.conf.Positional[Path], /, out: Path, count: int = 64, seed: int = 0, temperature: float = 1.0
+) -> None:
+    """Draw from a checkpoint's prior and write the decoded images as one PNG.
+
+    Args:
+        folder: the checkpoint's folder
+        out: the PNG file to write
+        count: how many images, up to 10,000
+        seed: of the draw, 0 or more
+        temperature: scales the prior's standard deviation, 0 or more
+    """
+    import math
+
+    import torch
+
+    from trainer import sheet
+
+    Draw.read({"count": count, "seed": seed, "temperature": temperature})
+    if not out.parent.is_dir():
+        raise ValueError(f'there is no folder "{out.parent}" to write {out.name} into')
+    if out.is_dir():
+        raise ValueError(f'"{out}" is a folder: name a PNG file to write')
+    model = checkpoint.load(folder)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(seed)
+        images = model.decode(model.sample(count, temperature=temperature, generator=generator))
+    picture = sheet.contact_sheet(images, math.ceil(math.sqrt(count)), sheet.scale_for(model.shape))
+    with checkpoint.replacing(out) as temporary:
+        picture.save(temporary, "png")
+    print(f"wrote {out}, {count} images")
+
+
+def _train_help(model: tyro.conf.Positional[str], /) -> None:
+    """Train a model: train MODEL --data NAME --out checkpoints/NAME; train MODEL --help shows its options.
+
+    Args:
+        model: one of those that the command `list` names
+    """
+    raise ValueError(f'put "train {model}" first: python -m trainer train {model} --help')
+
+
+def run(arguments: list[str]) -> None:
+    """Run one command. Raises ValueError, OSError or FloatingPointError with a sentence; tyro exits by itself."""
+    files, arguments = taken(arguments, "--models")
+    for file in files:
+        models.add(file)
+    prog = "python -m trainer"
+    if arguments[:1] == ["train"] and arguments[1:] and not arguments[1].startswith("-"):
+        # the model decides which options there are, so its own parser reads the rest
+        name = arguments[1]
+        _train(name, tyro.cli(command_of(name), args=arguments[2:], prog=f"{prog} train {name}"))
+    else:
+        commands: dict[str, Any] = {
+            "train": _train_help,
+            "resume": _resume,
+            "measure": _measure,
+            "list": _list,
+            "show": _show,
+            "sample": _sample,
+        }
+        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=__doc__, args=arguments)
