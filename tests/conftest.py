@@ -14,10 +14,13 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)
@@ -69,6 +72,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or any that is called chromium."""
+    from playwright.sync_api import sync_playwright  # in here: the trainer's tests run without it
+
     path = shutil.which("chromium")
     assert path, "the browser tests need Chromium: apt-get install chromium"
     flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]

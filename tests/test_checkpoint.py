@@ -128,6 +128,15 @@ def test_every_model_trains_from_the_command_line(
     assert f"A `{name}` on `digits`, 300 of them" in shown and "3 dimensions of `z` are active" in shown
 
 
+def test_an_autoencoder_that_hardly_trained_is_in_units_of_its_codes(tmp_path: Path) -> None:
+    more = ["--data", "digits", "--size", 300, "--device", "cpu", "--latents", 3, "--hidden", 16, "--every", 100]
+    assert call("train", "autoencoder", "--out", tmp_path / "short", "--steps", 3, *more) == 0
+    summary = trainer.load_summary(tmp_path / "short")
+    assert summary.arrays["variance/z"].tolist() == pytest.approx([1, 1, 1], rel=1e-3)
+    assert call("resume", tmp_path / "short", "--steps", 2, "--device", "cpu") == 0
+    assert trainer.load_summary(tmp_path / "short").arrays["variance/z"].tolist() == pytest.approx([1, 1, 1], rel=1e-3)
+
+
 # ---- the commands that read
 
 

@@ -14,6 +14,7 @@ from trainer.checkpoint import Config
 from trainer.data import Images
 from trainer.latent import Density, LatentModel, Shape
 from trainer.likelihood import log_weights
+from trainer.models.pca import principal_components
 
 SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50), (1, 112, 92), (3, 128, 128)]
 SMALL: dict[str, Any] = {"latents": 3, "hidden": (16,), "channels": 8}  # with 4, all ReLUs of a stage may start dead
@@ -145,8 +146,8 @@ def test_terms_have_a_row_per_image(case: tuple[str, str | None], shape: Shape) 
 def test_the_loss_reaches_every_parameter(case: tuple[str, str | None], shape: Shape) -> None:
     model = build(case, shape).train()
     parameters = dict(model.named_parameters())
+    assert model.begin(noise_images(shape)) == type(model).closed_form == (not parameters)
     if not parameters:
-        assert model.begin(noise_images(shape)), "nothing to train, and no closed form either"
         return
     model.loss(model.terms(some(shape, 24))).backward()  # type: ignore[no-untyped-call]
     for name, parameter in parameters.items():
@@ -288,6 +289,39 @@ def test_options_are_named_where_they_are_wrong(name: str) -> None:
         options.read({"latents": 0})
     for field, info in options.model_fields.items():
         assert info.description, field
+
+
+@each_shape
+@torch.no_grad()
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_an_autoencoder_is_in_units_of_its_codes(net: str, shape: Shape) -> None:
+    """Right after no step at all: mean 0 and variance 1, with 1/n, over the data."""
+    model, images = build(("autoencoder", net), shape), noise_images(shape)
+    x = images.batch(torch.arange(len(images)))
+    before = model.decode(model.encode(x))
+    model.end(images)
+    z = model.encode(x)["z"]
+    torch.testing.assert_close(z.mean(0), torch.zeros(3), rtol=0, atol=1e-3)
+    torch.testing.assert_close(z.var(0, correction=0), torch.ones(3), rtol=1e-3, atol=0)
+    torch.testing.assert_close(model.decode({"z": z}), before, rtol=1e-4, atol=1e-5)  # the unit cancels
+
+
+class Elsewhere(Images):
+    """Images on a device that this machine need not have: they stay where they are."""
+
+    def batch(self, indices: torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
+        return super().batch(indices)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 70, 70)], ids=label)
+def test_principal_components_need_no_float64_on_mps(shape: Shape) -> None:
+    """Apple's MPS has none. Making any tensor on it here would raise."""
+    pixels = torch.rand(40, *shape, generator=torch.Generator().manual_seed(1))
+    expected = principal_components(Images("here", pixels), 3, torch.device("cpu"))
+    found = principal_components(Elsewhere("there", pixels), 3, torch.device("mps"))
+    for value, same in zip(found, expected, strict=True):
+        assert value.dtype == torch.float64 and value.device.type == "cpu"
+        torch.testing.assert_close(value, same)
 
 
 @torch.no_grad()

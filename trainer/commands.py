@@ -235,6 +235,8 @@ def run(arguments: list[str]) -> None:
     """Run one command. Raises ValueError, OSError or FloatingPointError with a sentence; tyro exits by itself."""
     files, arguments = taken(arguments, "--models")
     for file in files:
+        if not file:
+            raise ValueError("--models needs the path of a Python file")
         models.add(file)
     prog = "python -m trainer"
     if arguments[:1] == ["train"] and arguments[1:] and not arguments[1].startswith("-"):
