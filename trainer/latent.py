@@ -208,6 +208,10 @@ class Density:
         """log p(x|z), (s, b); `visible` (c, h, w) or (b, c, h, w), 1 where a pixel counts."""
         raise NotImplementedError
 
+    def draw(self, z: Latent, generator: torch.Generator | None = None) -> Tensor:
+        """One draw from p(x|z) per latent, (b, c, h, w), cut to [0, 1] for the screen. Parts are (b, …) here."""
+        raise NotImplementedError
+
 
 def total(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each family of terms summed to one number per image, (b,), and "loss", the sum of them all.

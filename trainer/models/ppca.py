@@ -73,6 +73,12 @@ class ProbabilisticPCA(Density, PCA):
         each = gaussian_log_prob(x.flatten(1), self.mean_image(z["z"]), self.noise)  # (s, b, D)
         return per_image(each if visible is None else each * visible.flatten(-3), 2)
 
+    def draw(self, z: Latent, generator: torch.Generator | None = None) -> Tensor:
+        self.space["z"].check("z", z["z"])
+        mean = self.mean_image(z["z"])  # (b, D)
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        return (mean + self.noise.sqrt() * noise).clamp(0, 1).unflatten(1, self.shape)
+
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x), exactly, (b,), in nats; by Woodbury, so no D×D matrix is made."""
         centred = x.flatten(1) - self.mean

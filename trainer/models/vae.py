@@ -102,6 +102,13 @@ class VAE(Density, LatentModel):
             each = gaussian_log_prob(x, out, self.log_var.exp())
         return per_image(each if visible is None else each * visible, 2)
 
+    def draw(self, z: Latent, generator: torch.Generator | None = None) -> Tensor:
+        self.space["z"].check("z", z["z"])
+        out = self.decoder(z["z"])
+        if self.options.likelihood == "bernoulli":
+            return (torch.rand(out.shape, generator=generator).to(out) < out.sigmoid()).to(out.dtype)
+        return reparameterise(out, self.log_var, torch.randn(out.shape, generator=generator).to(out)).clamp(0, 1)
+
     def facts(self) -> dict[str, str]:
         if self.options.likelihood == "bernoulli":
             return {}
