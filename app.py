@@ -8,10 +8,10 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import start, traversals
+from explorer.pages import samples, start, traversals
 from trainer import Checkpoint, checkpoints
 
-PAGES = {"start": start, "traversals": traversals}
+PAGES = {"start": start, "traversals": traversals, "samples": samples}
 
 
 def open_page(url: str, checkpoint: str) -> None:

@@ -149,10 +149,15 @@ def remember(run: Run, start: Start) -> None:
     st.session_state[_key(run)] = start
     origins = {IMAGE: {"image": start.number}, SAMPLE: {"seed": start.seed}}
     view = view_of(run, start.latent, **origins.get(start.kind, {}))
+    say_where(view)
+
+
+def say_where(view: dict[str, str]) -> None:
+    """Put a view into the address, as an entry of the browser's history if it is another one."""
     if st.query_params.to_dict() != view:
         st.query_params.from_dict(view)
     st.session_state["address"] = view
-    st.session_state["asked"] = run.checkpoint.name
+    st.session_state["asked"] = view["checkpoint"]
 
 
 def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:

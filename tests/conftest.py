@@ -34,12 +34,15 @@ def readme_command(word: str) -> str:
 
 
 @contextmanager
-def served(command: Sequence[str], home: Path) -> Iterator[str]:
-    """The address of a Streamlit command that runs while this is open, with `home` as the person's folder."""
+def served(home: Path, command: Sequence[str] = (), **settings: str) -> Iterator[str]:
+    """The address of the app, started as README.md starts it, with `home` as the person's folder; or of another
+    `streamlit run …`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "LATENT_EXPLORER_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    command = command or readme_command("streamlit").split("&&")[-1].replace(".venv/bin/", "").split()
+    environment = {**os.environ, "LATENT_EXPLORER_HOME": str(home), "OMP_NUM_THREADS": "1", **settings}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     log = (home / "log").open("w")
     command = [*command, "--server.port", str(port), "--server.headless", "true"]
@@ -63,9 +66,8 @@ def served(command: Sequence[str], home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the app, started as README.md starts it, with a person's folder that is empty."""
-    start = readme_command("streamlit").split("&&")[-1].replace(".venv/bin/", "").split()
-    with served(start, tmp_path_factory.mktemp("home")) as url:
+    """The app with the checkpoints of this repository, and a person's folder that is empty."""
+    with served(tmp_path_factory.mktemp("home")) as url:
         yield url
 
 

@@ -121,7 +121,7 @@ def test_a_drawing_that_cannot_be_read_is_none_and_says_so(raw: Any) -> None:
 @pytest.fixture(scope="module")
 def pad_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT)]
-    with served(command, tmp_path_factory.mktemp("home")) as url:
+    with served(tmp_path_factory.mktemp("home"), command) as url:
         yield url
 
 

@@ -30,7 +30,8 @@ class Live {
     this.picture = this.find(".picture");
     this.memory = new Memory();
     this.talk = new Talk(this.memory);
-    this.picking = new Picking(this.picture, this.find(".picked"), (at) => this.talk.send("picked", at));
+    const [lines, mark] = [this.find(".lines"), this.find(".picked")];
+    this.picking = new Picking(this.picture, lines, mark, (at) => this.talk.send("picked", at));
     this.names = {}; // axis id -> name given here that the server has not repeated yet
     this.parts = new Map(); // axis id -> its elements
     this.held = ""; // axis id under the pointer or the arrow keys
@@ -166,7 +167,7 @@ class Live {
   // Texts, which may change with every payload.
   label() {
     const { axes, unit, fold } = this.memory.header;
-    const ends = new Set(axes.map(({ stops }) => `${trim(stops[0])} … ${trim(stops.at(-1))}`));
+    const ends = new Set(axes.map(({ stops }) => `${trim(stops[0])}\u00a0…\u00a0${trim(stops.at(-1))}`));
     setText(this.find(".unit-text"), [unit, ends.size === 1 ? [...ends][0] : ""].filter(Boolean).join("; "));
     this.find(".legend").hidden = !axes.some((axis) => axis.band);
     setText(this.find(".fold summary"), fold || "More");

@@ -1,8 +1,8 @@
 // A picture that is a sheet of several: a click, or the arrow keys and Enter, choose one of them.
 
 class Picking {
-  constructor(picture, mark, chosen) {
-    Object.assign(this, { picture, mark, chosen, grid: null, at: 0 });
+  constructor(picture, lines, mark, chosen) {
+    Object.assign(this, { picture, lines, mark, chosen, grid: null, at: 0 });
     picture.addEventListener("click", (event) => this.pick(this.under(event)));
     picture.addEventListener("pointermove", (event) => this.grid && this.place(this.under(event), true));
     picture.addEventListener("pointerleave", () => this.place(this.at, picture.matches(":focus")));
@@ -16,6 +16,8 @@ class Picking {
     this.grid = grid;
     this.picture.tabIndex = grid ? 0 : -1;
     this.picture.setAttribute("role", grid ? "application" : "img");
+    this.lines.hidden = !grid;
+    this.lines.style.backgroundSize = grid ? `${100 / grid.columns}% ${100 / grid.rows}%` : "";
     this.picture.style.cursor = grid ? "pointer" : "";
     this.picture.title = grid?.help ?? "";
     if (!grid) this.mark.hidden = true;

@@ -1,0 +1,131 @@
+"""Drag the temperature and all samples follow; click one to move on from it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from explorer import controls, live, pictures
+from explorer.run import Run
+from explorer.samples import TEMPERATURES, Samples, counts
+
+TITLE = "Samples"
+ICON = ":material/casino:"
+NEEDS = "one"
+
+MEAN, DRAW = "mean", "draw"
+SHOWN = {MEAN: "Mean of p(x|z)", DRAW: "A draw from p(x|z)"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person chose for one checkpoint, and a number that changes with each new sheet."""
+
+    count: int
+    seed: int = 0
+    shown: str = MEAN
+    temperature: float = 1.0
+    revision: int = 0
+
+
+def show(run: Run) -> None:
+    """The page of one checkpoint."""
+    st.subheader(f"Samples of {run.checkpoint.name}", anchor=False)
+    st.caption(__doc__)
+    if not run.has_prior:
+        st.info("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
+                "was fitted to its codes.")  # fmt: skip
+    controls.say_where({"checkpoint": run.checkpoint.name})
+    _stage(run)
+
+
+@st.fragment
+def _stage(run: Run) -> None:
+    """All that changes when something is chosen or moved."""
+    toolbar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    choice = _choose(toolbar, run)
+    key = f"samples/canvas/{run.checkpoint.digest}"
+    event = live.reported(key)
+    if event.revision == choice.revision:
+        choice = replace(choice, temperature=event.values["temperature"])
+    st.session_state[_key(run)] = choice
+    samples = _samples(run, choice)
+    if event.picked is not None and event.picked < choice.count:
+        controls.go_to_view(run, samples.latent(choice.temperature, event.picked))
+    frames = samples.frames
+    axis = live.Axis(
+        "temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False,
+    )  # fmt: skip
+    cells = live.Cells(
+        samples.side, samples.side, choice.count, "Click a sample, or press Enter on it, to move on from it"
+    )
+    live.canvas(
+        [axis], samples.sheet(choice.temperature), key=key, revision=choice.revision, cells=cells,
+        unit="1 = the standard deviation of the " + ("prior" if run.has_prior else "codes"),
+    )  # fmt: skip
+    rows = samples.images(choice.temperature).reshape(samples.side, samples.side, *run.model.shape[1:], -1)
+    toolbar.download_button(
+        "Grid as PNG", lambda: pictures.grid_png(list(rows)), f"{run.checkpoint.name}-samples.png", "image/png",
+        icon=":material/download:", on_click="ignore", help="The samples on screen, as one picture",
+    )  # fmt: skip
+    if frames is None:
+        _decode(samples)
+
+
+def _decode(samples: Samples) -> None:
+    """The sheets at all temperatures, while the one that was asked for is already on screen."""
+    bar = st.progress(0.0)
+    done = 0
+    while done < len(TEMPERATURES):
+        done = samples.decode_next()
+        bar.progress(done / len(TEMPERATURES), f"Decoding for the slider: {done} of {len(TEMPERATURES)} temperatures")
+    st.rerun()
+
+
+def _key(run: Run) -> str:
+    return f"samples/{run.checkpoint.digest}"
+
+
+def _samples(run: Run, choice: Choice) -> Samples:
+    """The sheets of this choice, made once: moving the temperature needs no other."""
+    wanted = (run.checkpoint.digest, choice.seed, choice.count, choice.shown)
+    known, samples = st.session_state.get("samples", (None, None))
+    if known != wanted:
+        samples = Samples(run, choice.seed, choice.count, choice.shown == DRAW)
+        st.session_state["samples"] = (wanted, samples)
+    return samples
+
+
+def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
+    """How many, which seed, and whether means or draws."""
+    key = _key(run)
+    c, h, w = run.model.shape
+    offered = counts(c * h * w)
+    choice: Choice = st.session_state.get(key, Choice(min(64, offered[-1])))
+    widgets = {name: f"{key}/{name}" for name in ("count", "seed", "shown")}
+    for name, widget in widgets.items():
+        st.session_state[widget] = getattr(choice, name)
+
+    def begin() -> None:
+        chosen = {name: st.session_state.get(widget, getattr(choice, name)) for name, widget in widgets.items()}
+        st.session_state[key] = replace(st.session_state[key], revision=choice.revision + 1, **chosen)
+
+    def new_seed() -> None:
+        st.session_state[widgets["seed"]] = secrets.randbelow(100_000)
+        begin()
+
+    with toolbar:
+        st.selectbox("Samples", offered, key=widgets["count"], on_change=begin, width=110, help="Images on the sheet")
+        if run.has_prior:
+            st.selectbox(
+                "Show", list(SHOWN), format_func=SHOWN.__getitem__, key=widgets["shown"], on_change=begin, width=200,
+                help="The mean is smooth: it averages all images that z leaves open. A draw adds the noise that the "
+                "model itself puts on each pixel.",
+            )  # fmt: skip
+        st.number_input(
+            "Seed", 0, controls.MOST, key=widgets["seed"], on_change=begin, width=140, help="The same seed, the same z"
+        )
+        st.button("New seed", on_click=new_seed, icon=":material/casino:", help="Other samples")
+    return choice
