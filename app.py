@@ -8,22 +8,18 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import samples, start, traversals
+from explorer.pages import samples, start, tour, traversals
 from trainer import Checkpoint, checkpoints
 
-PAGES = {"start": start, "traversals": traversals, "samples": samples}
+PAGES = {"start": start, "tour": tour, "traversals": traversals, "samples": samples}
 
 
-def open_page(url: str, checkpoint: str) -> None:
-    """Go to a page with a checkpoint chosen; what the address said of another view is dropped."""
-    st.session_state["checkpoint"] = checkpoint
-    st.switch_page(links[url])
-
-
-def choose(found: dict[str, Checkpoint]) -> Checkpoint | None:
+def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
     """The checkpoint that the address, or else the picker, names."""
     asked = st.query_params.get("checkpoint")
-    if asked is not None and asked != st.session_state.get("asked"):
+    arrived = page != st.session_state.get("page")  # by a link of another page, if the address asks for something
+    st.session_state["page"] = page
+    if asked is not None and (arrived or asked != st.session_state.get("asked")):
         st.session_state["asked"] = asked  # once: the picker must be able to leave a link's checkpoint
         if asked in found:
             st.session_state["checkpoint"] = asked
@@ -45,7 +41,7 @@ def choose(found: dict[str, Checkpoint]) -> Checkpoint | None:
 def draw(page: ModuleType) -> None:
     """One page with what it needs."""
     if page.NEEDS == "no":
-        page.show(list(found.values()), partial(open_page, "traversals"))
+        page.show(list(found.values()), links)
     elif chosen is None:
         st.info("No checkpoint to show yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
     else:
@@ -65,6 +61,6 @@ links = {
 }
 st.session_state["pages"] = links
 navigation = st.navigation(list(links.values()))
-chosen = choose(found)
+chosen = choose(found, navigation.url_path)
 navigation.run()
 run.warm_up()

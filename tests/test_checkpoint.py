@@ -29,7 +29,7 @@ from PIL import Image
 import trainer
 from trainer import checkpoint, data, fit, models
 from trainer.data import Images
-from trainer.summary import effect
+from trainer.measuring import effect
 from trainer.train import TrainOptions, evaluate, train
 
 SHIPPED = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}

@@ -18,7 +18,8 @@ from explorer.uploads import Picture
 from trainer import data, models
 from trainer.data import Images
 from trainer.look import Look, mass_centre, measure_look, stroke_width
-from trainer.summary import Summary, load_summary, save_summary, summarise
+from trainer.measuring import summarise
+from trainer.summary import Summary, load_summary, save_summary
 
 MNIST = (1, 28, 28)
 PEN = {  # strokes as corners in a unit square, x to the right, y down

@@ -18,8 +18,9 @@ from trainer import checkpoint, data, interrupt, sheet
 from trainer.card import card, headline
 from trainer.checkpoint import Config
 from trainer.latent import LatentModel
+from trainer.measuring import summarise
 from trainer.state import load_state, save_state
-from trainer.summary import Summary, save_summary, summarise
+from trainer.summary import Summary, save_summary
 from trainer.train import State, TrainOptions, evaluate, start, train
 
 SAVE_EVERY = 30  # seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -14,20 +14,32 @@ ICON = ":material/apps:"
 NEEDS = "no"
 
 
-def show(found: Sequence[Checkpoint], explore: Callable[[str], None]) -> None:
+def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     """A card per checkpoint: its preview, what it is, one measured figure, and the way in."""
     st.title("Latent explorer")
     st.caption(__doc__)
+    st.page_link(
+        links["tour"],
+        label="Lecture tour: the formulas behind these models",
+        icon=":material/school:",
+        help="The lecture's chapters, each with views of the models here",
+    )
     if not found:
         st.info("No checkpoint yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
     for row in range(0, len(found), 3):
         columns = st.columns(3, gap="large")
         for column, checkpoint in zip(columns, found[row : row + 3], strict=False):
             with column:
-                _card(checkpoint, explore)
+                _card(checkpoint, links["traversals"])
 
 
-def _card(checkpoint: Checkpoint, explore: Callable[[str], None]) -> None:
+def _explore(page: st.Page, name: str) -> None:
+    """Go to a page with a checkpoint chosen; what the address said of another view is dropped."""
+    st.session_state["checkpoint"] = name
+    st.switch_page(page)
+
+
+def _card(checkpoint: Checkpoint, page: st.Page) -> None:
     config = checkpoint.config
     controls.preview(checkpoint)
     st.subheader(checkpoint.name, anchor=False)
@@ -36,8 +48,8 @@ def _card(checkpoint: Checkpoint, explore: Callable[[str], None]) -> None:
     st.button(
         "Explore",
         key=f"explore/{checkpoint.name}",
-        on_click=explore,
-        args=(checkpoint.name,),
+        on_click=_explore,
+        args=(page, checkpoint.name),
         type="primary",
         help="Opens its traversals",
     )

@@ -1,0 +1,62 @@
+"""Arrays -> plotly figures, in the project's one template. Streamlit's theme gives fonts, background and grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:  # plotly is imported where a figure is made
+    from plotly.graph_objects import Figure
+
+BLUE, ORANGE, VERMILION = "#0072B2", "#E69F00", "#D55E00"  # of Okabe and Ito's; each is seen on white and on black
+HEIGHT = 320  # px
+CONFIG = {"displayModeBar": "hover", "displaylogo": False}
+
+
+def figure(traces: Sequence[dict[str, Any]], title: str, x: str, y: str, **layout: Any) -> Figure:
+    """Traces in the house style: title, axis titles with units, thin grid, no frame, legend under the plot."""
+    from plotly.graph_objects import Figure
+
+    axis = {"showline": False, "zeroline": False, "gridwidth": 1, "fixedrange": True}
+    return Figure(
+        list(traces),
+        {
+            "title": {"text": title, "font": {"size": 14}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+            "height": HEIGHT,
+            "margin": {"l": 56, "r": 8, "t": 36, "b": 48},
+            "legend": {"orientation": "h", "y": -0.28, "x": 0},
+            "hovermode": "x unified",
+            "showlegend": len(traces) > 1,
+            "xaxis": {**axis, "title": {"text": x}, **layout.pop("xaxis", {})},
+            "yaxis": {**axis, "title": {"text": y}, **layout.pop("yaxis", {})},
+            **layout,
+        },
+    )
+
+
+def line(x: np.ndarray, y: np.ndarray, name: str, color: str, **more: Any) -> dict[str, Any]:
+    """A curve, whose values are named in the hover text."""
+    hover = f"{name} %{{y:.3f}}<extra></extra>"
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": {"color": color, "width": 2},
+            "hovertemplate": hover, **more}  # fmt: skip
+
+
+def level(x: np.ndarray, y: float, name: str, color: str) -> dict[str, Any]:
+    """A dashed horizontal line over the range of x."""
+    ends = np.array([x.min(), x.max()], float)
+    return line(ends, np.full(2, y), name, color, line={"color": color, "width": 2, "dash": "dash"})
+
+
+def point(x: float, y: float, name: str, color: str, symbol: str = "circle") -> dict[str, Any]:
+    """One marked place."""
+    marker = {"color": color, "size": 10, "symbol": symbol}
+    return line(np.array([x]), np.array([y]), name, color, mode="markers", marker=marker)
+
+
+def bars(x: Sequence[str], y: np.ndarray, name: str, color: str, pattern: str = "") -> dict[str, Any]:
+    """One series of stacked bars; a pattern tells it from the others without colour."""
+    hover = f"{name} %{{y:.3f}}<extra></extra>"
+    return {"type": "bar", "x": list(x), "y": y, "name": name, "hovertemplate": hover,
+            "marker": {"color": color, "pattern": {"shape": pattern, "size": 6}}}  # fmt: skip

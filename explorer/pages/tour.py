@@ -1,0 +1,73 @@
+"""The lecture in short, with its formulas set right, and each chapter's views of the models here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+import trainer
+from explorer import figures
+from explorer.tour import CHAPTERS, FACTS, Chapter, Link
+from explorer.tour_figures import FIGURES
+from trainer import Checkpoint
+
+TITLE = "Lecture tour"
+ICON = ":material/school:"
+NEEDS = "no"
+
+
+def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
+    """Every chapter that has a checkpoint here."""
+    st.title("Lecture tour")
+    st.caption(__doc__)
+    by_name = {checkpoint.name: checkpoint for checkpoint in found}
+    chapters = [chapter for chapter in CHAPTERS if chapter.shown(set(by_name))]
+    if not chapters:
+        st.info("The tour goes through checkpoints that are not in this folder. Start the app without CHECKPOINTS.")
+    st.markdown(" · ".join(f"[{chapter.title}](#chapter-{n})" for n, chapter in enumerate(chapters, 1)))
+    for n, chapter in enumerate(chapters, 1):
+        st.header(f"{n}. {chapter.title}", anchor=f"chapter-{n}", divider="gray")
+        text, aside = st.columns([3, 2], gap="large")
+        with text:
+            _explain(chapter)
+        with aside:
+            here = [link for link in chapter.links if link.checkpoint in by_name and link.page in links]
+            preview = by_name[here[0].checkpoint].preview if here else None
+            if chapter.figure:
+                _figure(chapter.figure)
+            elif preview:
+                st.image(str(preview), width="stretch", caption=f"Samples of {here[0].checkpoint}")
+            for link in here:
+                _link(link, by_name[link.checkpoint], links[link.page])
+
+
+def _explain(chapter: Chapter) -> None:
+    st.markdown(chapter.text)
+    for formula in chapter.formulas:
+        st.latex(formula)
+    if chapter.misprint:
+        st.markdown(f"**Often misprinted:** {chapter.misprint}")
+
+
+def _link(link: Link, checkpoint: Checkpoint, page: st.Page) -> None:
+    """A link to the view, with what the checkpoint itself says; a view that it does not have is left out."""
+    try:
+        summary = trainer.load_summary(checkpoint.path)
+        query = link.query(summary)
+        facts = [FACTS[name](checkpoint.config, summary) for name in link.facts]
+    except (OSError, ValueError, KeyError):
+        return
+    st.page_link(page, label=link.label, icon=page.icon, query_params=query, help=f"{page.title} of {checkpoint.name}")
+    if facts:
+        st.caption("  \n".join([f"{checkpoint.name}: {facts[0]}", *facts[1:]]))
+
+
+@st.fragment
+def _figure(name: str) -> None:
+    """A slider and its figure, so that a move reruns only these."""
+    figure = FIGURES[name]
+    value = st.slider(figure.label, figure.low, figure.high, figure.start, figure.step, help=figure.help)
+    drawn, text = figure.draw(value)
+    st.plotly_chart(drawn, config=figures.CONFIG, height=figures.HEIGHT, alt=text)
+    st.caption(text)

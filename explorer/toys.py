@@ -1,0 +1,127 @@
+"""Models small enough to be solved exactly, for the figures of the lecture tour. Everything in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LOG_2PI = float(np.log(2 * np.pi))
+EIGENVALUES = np.array([9, 4, 1, 0.5, 0.25, 0.25])  # of the data that `water_filling` is shown on
+NOISE = 0.5  # variance v of its decoder
+
+
+def normal(x: np.ndarray | float, mean: np.ndarray | float, var: float) -> np.ndarray:
+    """log N(x; mean, var)."""
+    return -0.5 * ((np.asarray(x) - mean) ** 2 / var + np.log(var) + LOG_2PI)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """z ~ N(0, 1), x|z ~ N(z, 1), seen at x = 1, with the proposal q(z) = N(mean, var).
+
+    The exact posterior is N(½, ½) and log p(x) = log N(1; 0, 2).
+    """
+
+    mean: float = 0.0
+    var: float = 1.0
+
+    @property
+    def exact(self) -> float:
+        """log p(x)."""
+        return float(normal(1.0, 0.0, 2.0))
+
+    @property
+    def to_prior(self) -> float:
+        """KL(q ‖ p(z))."""
+        return 0.5 * (self.mean**2 + self.var - float(np.log(self.var)) - 1)
+
+    @property
+    def gap(self) -> float:
+        """KL(q ‖ p(z|x)) = log p(x) − ELBO."""
+        return float(self.var + (self.mean - 0.5) ** 2 - 0.5 * np.log(2 * self.var) - 0.5)
+
+    def bounds(self, samples: Sequence[int]) -> np.ndarray:
+        """L_S = E[log of the mean of S importance weights], for each S, by quadrature rather than by sampling.
+
+        log y = ∫ (e^−t − e^−ty)/t dt over t > 0, and E[e^−ty] of a mean of S weights is E[e^−tw/S]^S.
+        """
+        z = self.mean + np.sqrt(self.var) * np.linspace(-9, 9, 241)
+        mass = np.exp(normal(z, self.mean, self.var))
+        mass /= mass.sum()
+        log_w = normal(1.0, z, 1.0) + normal(z, 0.0, 1.0) - normal(z, self.mean, self.var)
+        log_w -= self.exact  # weights with mean 1: what is left is L_S − log p(x)
+        u = np.linspace(-20, 20, 241)  # t = e^u
+        fine = np.concatenate([u - np.log(s) for s in samples])
+        transform = np.exp(-np.exp(np.minimum(fine[:, None] + log_w, 700.0))) @ mass  # E[e^−tw/S]
+        powers = transform.reshape(len(samples), -1) ** np.asarray(samples)[:, None]
+        return self.exact + np.trapezoid(np.exp(-np.exp(u)) - powers, u, axis=1)
+
+
+@dataclass(frozen=True)
+class LinearVAE:
+    """x ~ N(mean, std²), q(z|x) = N(ax + b, s²), p(x|z) = N(cz + d, c²), p(z) = N(0, 1), averaged over x."""
+
+    mean: float = 3.0
+    std: float = 2.0
+
+    @property
+    def evidence(self) -> float:
+        """E log p(x) under the data's own distribution: no ELBO is above it."""
+        return -0.5 * (LOG_2PI + 2 * float(np.log(self.std)) + 1)
+
+    def elbo(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: float, s2: float) -> np.ndarray:
+        """Averaged over x, at any parameters, c > 0."""
+        var = self.std**2
+        offset = (1 - a * c) * self.mean - c * b - d
+        reconstruction = ((1 - a * c) ** 2 * var + offset**2 + c**2 * s2) / (2 * c**2)
+        kl = 0.5 * (a**2 * var + (a * self.mean + b) ** 2 + s2 - np.log(s2) - 1)
+        return -0.5 * (LOG_2PI + np.log(c**2)) - reconstruction - kl
+
+    def best(self, a: np.ndarray, s2: float) -> np.ndarray:
+        """The highest ELBO that a and s² allow: b and d centre everything, and c solves 1/c² − a/c = 1/std²."""
+        c = 2 / (a + np.sqrt(a**2 + 4 / self.std**2))
+        return self.elbo(a, -a * self.mean, c, self.mean, s2)
+
+    @property
+    def printed(self) -> float:
+        """The ELBO at a = 1/std, c = std and s² = 1, which the lecture calls the solution."""
+        a = np.array(1 / self.std)
+        return float(self.elbo(a, -a * self.mean, np.array(self.std), self.mean, 1.0))
+
+
+@dataclass(frozen=True)
+class WaterFilling:
+    """The best linear β-VAE of data with these eigenvalues and a decoder variance v; the level is t = βv."""
+
+    eigenvalues: np.ndarray
+    level: float
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(d,) variance that passes: (λ − t)₊."""
+        return (self.eigenvalues - self.level).clip(min=0)
+
+    @property
+    def lost(self) -> np.ndarray:
+        """(d,) squared error: min(λ, t)."""
+        return np.minimum(self.eigenvalues, self.level)
+
+    @property
+    def rates(self) -> np.ndarray:
+        """(d,) KL in nats: ½ ln(λ/t)₊."""
+        return 0.5 * np.log(self.eigenvalues / self.level).clip(min=0)
+
+    @property
+    def distortion(self) -> float:
+        return float(self.lost.sum())
+
+    @property
+    def rate(self) -> float:
+        return float(self.rates.sum())
+
+
+def water_filling(beta: float) -> WaterFilling:
+    """Of EIGENVALUES with NOISE, for β > 0."""
+    return WaterFilling(EIGENVALUES, beta * NOISE)

@@ -1,0 +1,231 @@
+"""The lecture tour: its links lead somewhere, its numbers are right, its formulas can be read."""
+
+from __future__ import annotations
+
+import ast
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from playwright.sync_api import Page, expect
+from scipy.stats import norm
+
+import trainer
+from explorer import toys
+from explorer.tour import CHAPTERS, FACTS, Link
+from explorer.tour_figures import FIGURES
+from trainer.probability import kl_between
+
+SHIPPED = {found.name: found for found in trainer.checkpoints(ROOT / "checkpoints")}
+LINKS = [link for chapter in CHAPTERS for link in chapter.links]
+HERE = [link for link in LINKS if link.checkpoint in SHIPPED]
+SQUARE = np.mgrid[:64, :64] + 0.5
+
+
+def pages() -> set[str]:
+    """The addresses that app.py gives to its pages."""
+    for node in ast.parse((ROOT / "app.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAGES":
+            assert isinstance(node.value, ast.Dict)
+            return {ast.literal_eval(key) for key in node.value.keys if key}
+    raise AssertionError("app.py has no PAGES")
+
+
+@pytest.mark.parametrize("link", LINKS, ids=lambda link: f"{link.checkpoint}-{link.label}")
+def test_a_link_leads_to_what_is_shipped_or_declared(link: Link) -> None:
+    assert link.coming or (link.checkpoint in SHIPPED and link.page in pages())
+    assert set(link.facts) <= set(FACTS)
+
+
+@pytest.mark.parametrize("link", HERE, ids=lambda link: f"{link.checkpoint}-{link.label}")
+def test_a_link_has_a_latent_of_its_checkpoint(link: Link) -> None:
+    summary = trainer.load_summary(SHIPPED[link.checkpoint].path)
+    space = trainer.load(SHIPPED[link.checkpoint].path).space
+    query = link.query(summary)
+    assert query.pop("checkpoint") == link.checkpoint
+    assert set(query) <= set(space)
+    for part, values in query.items():
+        numbers = [float(value) for value in values.split(",")]
+        assert len(numbers) == space[part].dims
+        assert {f"{part}/{dim}": value for dim, value in enumerate(numbers) if value} == link.at
+    config = SHIPPED[link.checkpoint].config
+    assert all(FACTS[name](config, summary) for name in link.facts)
+
+
+def test_a_link_to_a_dimension_that_is_not_there_is_refused() -> None:
+    summary = trainer.load_summary(SHIPPED["vae-digits"].path)
+    with pytest.raises(ValueError, match="z has 10"):
+        Link("vae-digits", "", at={"z/10": 1}).query(summary)
+
+
+def test_chapters_come_with_their_checkpoints() -> None:
+    assert all(chapter.shown(set(SHIPPED)) for chapter in CHAPTERS)
+    assert not any(chapter.shown(set()) for chapter in CHAPTERS)
+    assert {chapter.figure for chapter in CHAPTERS} - {""} == set(FIGURES)
+
+
+def test_facts_say_what_the_checkpoint_measures() -> None:
+    """The pPCA figure is called the exact log-likelihood, so it must be that of the test images."""
+    found = SHIPPED["ppca-digits"]
+    model = trainer.load(found.path)
+    images = trainer.load_data("digits", "test")
+    with torch.no_grad():
+        exact = float(model.log_evidence(images.batch(torch.arange(len(images)))).mean())
+    assert f"ELBO {exact:.1f} nats" in FACTS["elbo"](found.config, trainer.load_summary(found.path))
+    sprites = SHIPPED["beta-vae-sprites"]
+    summary = trainer.load_summary(sprites.path)
+    assert "= 0.00977" in FACTS["beta_norm"](sprites.config, summary)  # 4 · 10 / 4096
+    assert FACTS["active"](sprites.config, summary).startswith("3 of 10")
+    assert FACTS["elbo"](sprites.config, summary).startswith("ELBO −116.1 nats = −107.7 − 8.4")
+
+
+def test_labels_of_the_sprites_are_true() -> None:
+    """What "larger", "to the left" and "upwards" promise, by the mass and the middle of the decoded shape."""
+    model = trainer.load(SHIPPED["beta-vae-sprites"].path)
+
+    def measured(at: dict[str, float]) -> tuple[float, float, float]:
+        z = torch.zeros(1, 10)
+        for axis, value in at.items():
+            z[0, int(axis.split("/")[1])] = value
+        with torch.no_grad():
+            mass = model.decode({"z": z})[0, 0].numpy()
+        y, x = ((SQUARE * mass).sum((1, 2)) / mass.sum()).tolist()
+        return float(mass.sum()), x, y
+
+    views = {
+        link.label.split(": ")[1]: measured(dict(link.at)) for link in HERE if "sprites" in link.checkpoint and link.at
+    }
+    area, x, y = measured({})
+    assert views["larger"][0] > 2 * area
+    assert views["to the left"][1] < x - 10
+    assert views["upwards"][2] < y - 10
+
+
+# -- the toys behind the figures ---------------------------------------------------------------------------------------
+
+
+def test_importance_bounds_rise_to_the_evidence() -> None:
+    model = toys.Evidence()
+    one, two, five, fifty = model.bounds([1, 2, 5, 50])
+    assert model.exact == pytest.approx(-1.515512, abs=1e-6)
+    assert one == pytest.approx(-1.918939, abs=1e-6)
+    assert two == pytest.approx(-1.653474, abs=1e-6)
+    assert five == pytest.approx(-1.558, abs=1e-3)
+    assert fifty == pytest.approx(-1.519, abs=1e-3)
+    assert model.to_prior == 0
+    assert model.gap == pytest.approx(0.403426, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mean", "var"), [(0.0, 1.0), (0.3, 0.7), (0.5, 0.5)])
+def test_importance_bounds_agree_with_gauss_hermite_sums(mean: float, var: float) -> None:
+    model = toys.Evidence(mean, var)
+    nodes, mass = np.polynomial.hermite_e.hermegauss(150)
+    z, mass = mean + var**0.5 * nodes, mass / mass.sum()
+    weight = norm.pdf(1, z) * norm.pdf(z) / norm.pdf(z, mean, var**0.5)
+    one = mass @ np.log(weight)
+    two = mass @ np.log((weight[:, None] + weight) / 2) @ mass
+    bounds = model.bounds([1, 2, 3, 10, 100, 1000])
+    assert bounds[:2] == pytest.approx([one, two], abs=1e-4)
+    assert (np.diff(bounds) >= -1e-9).all() and bounds[-1] <= model.exact + 1e-9
+    assert model.gap == pytest.approx(model.exact - one, abs=1e-6)
+    m, v = torch.tensor(mean, dtype=torch.float64), torch.tensor(var, dtype=torch.float64).log()
+    half = torch.tensor(0.5, dtype=torch.float64)
+    assert model.gap == pytest.approx(float(kl_between(m, v, half, half.log())), abs=1e-9)
+    assert model.to_prior == pytest.approx(float(kl_between(m, v, half * 0, half * 0)), abs=1e-9)
+
+
+def test_linear_vae_has_the_known_optimum() -> None:
+    model = toys.LinearVAE(3, 2)
+    slopes = np.linspace(0, 1, 100_001)
+    best = model.best(slopes, 1.0)
+    assert model.evidence == pytest.approx(-2.112086, abs=1e-6)
+    assert best.max() == pytest.approx(-2.265512, abs=1e-6)
+    assert slopes[best.argmax()] == pytest.approx(1 / (2**0.5 * 2), abs=1e-4)
+    assert model.printed == pytest.approx(-2.612086, abs=1e-6)
+    assert model.best(slopes, 0.5).max() == pytest.approx(model.evidence, abs=1e-6)
+    rng = np.random.default_rng(0)
+    for a in (0.1, 0.35, 0.7):  # no other b, c and d do better
+        b, c, d = -3 * a + rng.normal(size=2000), rng.uniform(0.1, 5, 2000), 3 + rng.normal(size=2000)
+        others = np.array([model.elbo(np.array(a), b[i], c[i], d[i], 1.0) for i in range(2000)])
+        assert others.max() <= model.best(np.array(a), 1.0) + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("beta", "active", "rate", "distortion"),
+    [(1, 3, 2.831480, 2.5), (4, 2, 1.098612, 6), (8, 1, 0.405465, 10), (20, 0, 0, 15)],
+)
+def test_reverse_water_filling(beta: float, active: int, rate: float, distortion: float) -> None:
+    best = toys.water_filling(beta)
+    assert int((best.kept > 0).sum()) == active
+    assert best.rate == pytest.approx(rate, abs=1e-6)
+    assert best.distortion == pytest.approx(distortion)
+    assert best.kept + best.lost == pytest.approx(toys.EIGENVALUES)
+    assert best.rate <= toys.water_filling(beta / 2).rate
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_titled_and_say_their_units(name: str) -> None:
+    figure = FIGURES[name]
+    for value in (figure.low, figure.start, figure.high):
+        drawn, sentence = figure.draw(value)
+        assert drawn.layout.title.text and drawn.layout.xaxis.title.text and drawn.layout.yaxis.title.text
+        low, high = drawn.layout.yaxis.range
+        tops = [np.asarray(trace.y, float) for trace in drawn.data]
+        stacked = sum(tops) if drawn.layout.barmode == "stack" else np.concatenate(tops)
+        assert np.isfinite(stacked).all() and stacked.max() <= high  # nothing moves out of the fixed range
+        assert np.median(stacked) >= low
+        assert " nats" in sentence
+
+
+# -- in a browser ------------------------------------------------------------------------------------------------------
+
+
+def open_tour(page: Page, app: str) -> None:
+    page.goto(f"{app}/tour")
+    page.get_by_role("heading", name=f"{len(CHAPTERS)}. {CHAPTERS[-1].title}").wait_for()
+    page.locator(".js-plotly-plot").nth(len(FIGURES) - 1).wait_for()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_formula_is_read_and_fits(page: Page, app: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    open_tour(page, app)
+    formulas = page.locator(".katex-display")
+    expect(formulas).to_have_count(sum(len(chapter.formulas) for chapter in CHAPTERS))
+    assert page.locator(".katex-error").count() == 0
+    assert page.get_by_text("$", exact=False).count() == 0  # no formula is left as text
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 3).map(e => e.textContent)"
+    assert formulas.evaluate_all(cut) == []  # (a slanted letter may stand out by 2 px)
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_links_lead_to_their_views_in_the_same_session(page: Page, app: str) -> None:
+    page.goto(app)
+    page.get_by_role("link", name="Lecture tour: the formulas").click()
+    page.get_by_role("heading", name="Lecture tour", exact=True).wait_for()
+    for label in ("z5 at 2: towards a zero", "z5 at 2: upwards", "Dimensions sorted by KL", "First component at −2"):
+        link = page.get_by_role("link", name=label)
+        address = urlparse(link.get_attribute("href") or "")
+        asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+        expected = next(link for link in HERE if link.label == label)
+        assert asked["checkpoint"] == expected.checkpoint
+        link.click()
+        page.get_by_role("heading", name=f"Traversals of {expected.checkpoint}").wait_for()
+        page.wait_for_selector(".picture[data-state=ready]")
+        axes = page.locator(".picture").get_attribute("data-values") or "{}"
+        shown = {axis: value for axis, value in ast.literal_eval(axes).items() if value}
+        assert shown == (expected.at or {})  # a link without a view leads to the start of its checkpoint
+        page.get_by_role("link", name="Lecture tour").first.click()
+        page.get_by_role("heading", name="Lecture tour", exact=True).wait_for()
+    assert len(page.context.pages) == 1
+
+
+def test_a_slider_moves_its_figure(page: Page, app: str) -> None:
+    open_tour(page, app)
+    page.get_by_text("gap 0.403").wait_for()
+    slider = page.get_by_role("slider", name="q, from prior to posterior")
+    slider.focus()
+    page.keyboard.press("End")
+    page.get_by_text("gap 0.000").wait_for()

@@ -1,0 +1,73 @@
+"""What is measured of a trained model for its summary."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.data import Images
+from trainer.latent import LatentModel
+from trainer.look import measure_look
+from trainer.summary import Summary
+from trainer.train import evaluate
+
+PERCENTILES = (5, 25, 50, 75, 95)
+MEASURED, MAPPED = 10_000, 2_000  # images
+
+
+@torch.no_grad()
+def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
+    """Measure a trained model."""
+    model.eval()
+    torch.manual_seed(0)
+    collected: dict[str, list[Tensor]] = defaultdict(list)
+    rows = torch.arange(min(MEASURED, len(train)))
+    for some in rows.split(256):
+        x = train.batch(some, model.device)
+        z = model.encode(x)
+        for name in model.space:
+            collected[f"z/{name}"].append(z[name].cpu())
+        for name, values in model.terms(x).items():
+            if name.startswith("kl/"):
+                collected[name].append(values.cpu())
+        collected["points"].append(model.points(z).cpu())
+    whole = {name: torch.cat(values).numpy() for name, values in collected.items()}
+
+    arrays: dict[str, np.ndarray] = measure_look(train).arrays()
+    for part in model.space:
+        means = whole[f"z/{part}"]
+        arrays[f"variance/{part}"] = means.var(0)
+        arrays[f"percentiles/{part}"] = np.percentile(means, PERCENTILES, axis=0)
+        arrays[f"effect/{part}"] = effect(model, part).numpy()
+        if f"kl/{part}" in whole:
+            arrays[f"kl/{part}"] = whole[f"kl/{part}"].mean(0)
+    if train.labels is not None:
+        labels = train.labels[rows].numpy()
+        arrays["class_means"] = np.stack(
+            [_mean_or_nan(whole["points"][labels == label]) for label in range(len(train.class_names))]
+        )
+        arrays["labels"] = labels[:MAPPED].astype(np.int32)
+    arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
+    arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
+    for name, values in evaluate(model, test, MEASURED).items():
+        arrays[f"quantiles/{name}"] = np.quantile(values.numpy(), np.linspace(0, 1, 101))
+        arrays[f"mean/{name}"] = values.numpy().mean()
+    halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    return Summary(halves)
+
+
+def _mean_or_nan(points: np.ndarray) -> np.ndarray:
+    """The mean of (n, d) points, NaN for a class that has none."""
+    return points.mean(0) if len(points) else np.full(points.shape[1], np.nan)
+
+
+def effect(model: LatentModel, part: str) -> Tensor:
+    """(d,) squared change of the decoded image, summed over pixels, from −1 to 1 along each dimension at the mean."""
+    dims = model.space[part].dims
+    ends = torch.cat([-torch.eye(dims), torch.eye(dims)]).to(model.device)
+    z = {name: torch.zeros(2 * dims, other.dims, device=model.device) for name, other in model.space.items()}
+    low, high = model.decode({**z, part: ends}).chunk(2)
+    return (high - low).square().flatten(1).sum(1).cpu()
