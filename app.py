@@ -8,10 +8,10 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import samples, start, tour, traversals
+from explorer.pages import reconstruct, samples, start, tour, traversals
 from trainer import Checkpoint, checkpoints
 
-PAGES = {"start": start, "tour": tour, "traversals": traversals, "samples": samples}
+PAGES = {"start": start, "tour": tour, "traversals": traversals, "reconstruct": reconstruct, "samples": samples}
 
 
 def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
@@ -50,7 +50,10 @@ def draw(page: ModuleType) -> None:
         except (ValueError, OSError) as error:
             st.error(f"{chosen.name} does not open: {error}")
             return
-        page.show(opened)
+        if page.NEEDS == "many":
+            page.show(opened, [other for other in found.values() if other is not chosen])
+        else:
+            page.show(opened)
 
 
 st.set_page_config(page_title="Latent explorer", page_icon=":material/grain:", layout="wide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from explorer.run import Run
+from explorer.run import Run, open_run
 
 if TYPE_CHECKING:
     from trainer import Checkpoint, Latent
@@ -79,9 +80,10 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
                 "Seed", 0, MOST, key=f"{key}/seed", on_change=begin, width=140, help="The same seed, the same draw"
             )
         if start.kind == IMAGE:
-            last = len(run.images) - 1
+            last = run.numbers - 1
+            about = "Test image" if run.images_are_here else f"{run.fetching}. Until then the decode of training image"
             st.number_input(
-                "Image", 0, last, key=f"{key}/number", on_change=begin, width=140, help=f"Test image 0 … {last:,}"
+                "Image", 0, last, key=f"{key}/number", on_change=begin, width=140, help=f"{about} 0 … {last:,}"
             )
         st.button("Reset", on_click=begin, icon=":material/restart_alt:", help="All sliders back to where they began")
     return start
@@ -115,7 +117,7 @@ def _from_address(run: Run, revision: int) -> Start:
         return start
     try:
         if "image" in asked:
-            start = _begin(run, revision, IMAGE, number=_within("image", asked["image"], len(run.images) - 1))
+            start = _begin(run, revision, IMAGE, number=_within("image", asked["image"], run.numbers - 1))
         elif "seed" in asked:
             start = _begin(run, revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
         latent = {
@@ -163,6 +165,45 @@ def say_where(view: dict[str, str]) -> None:
 def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
     """Leave this page for the traversals of a latent."""
     st.switch_page(st.session_state["pages"]["traversals"], query_params=view_of(run, latent))
+
+
+def rival(run: Run, others: Sequence[Checkpoint]) -> Checkpoint | None:
+    """A checkpoint on the same data, of about the same size, that has a prior where this one has none, or has none
+    where this one does.
+    """
+    same = [o for o in others if o.config.data == run.checkpoint.config.data]
+    for other in sorted(same, key=lambda o: abs(o.config.parameters - run.checkpoint.config.parameters)):
+        try:
+            if open_run(str(other.path), other.digest).has_prior != run.has_prior:
+                return other
+        except (ValueError, OSError):
+            continue
+    return None
+
+
+def beside(run: Run, others: Sequence[Checkpoint], on_rival: Callable[[], None]) -> list[Run]:
+    """Other checkpoints that a person puts beside this one; the one that makes the sharpest contrast by one click."""
+    by_name = {other.name: other for other in others}
+    contrast = rival(run, others)
+
+    def compare(name: str) -> None:
+        st.session_state["beside"] = [name]
+        on_rival()
+
+    if contrast:
+        st.button(
+            f"Compare with {contrast.name}", on_click=compare, args=(contrast.name,), icon=":material/compare_arrows:",
+            help="The same images through a model with a prior and one without: reconstructions, draws, interpolations",
+        )  # fmt: skip
+    st.session_state["beside"] = [name for name in st.session_state.get("beside", []) if name in by_name]
+    chosen = st.multiselect("Beside it", list(by_name), key="beside", help="Other models on the same pictures")
+    opened = []
+    for name in chosen:
+        try:
+            opened.append(open_run(str(by_name[name].path), by_name[name].digest))
+        except (ValueError, OSError) as error:
+            st.error(f"{name} does not open: {error}")
+    return opened
 
 
 def preview(checkpoint: Checkpoint) -> None:

@@ -10,7 +10,12 @@ import numpy as np
 if TYPE_CHECKING:  # plotly is imported where a figure is made
     from plotly.graph_objects import Figure
 
-BLUE, ORANGE, VERMILION = "#0072B2", "#E69F00", "#D55E00"  # of Okabe and Ito's; each is seen on white and on black
+BLUE, ORANGE, VERMILION, SKY = (
+    "#0072B2",
+    "#E69F00",
+    "#D55E00",
+    "#56B4E9",
+)  # of Okabe and Ito's; each is seen on white and on black
 HEIGHT = 320  # px
 CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 
@@ -41,6 +46,18 @@ def line(x: np.ndarray, y: np.ndarray, name: str, color: str, **more: Any) -> di
     hover = f"{name} %{{y:.3f}}<extra></extra>"
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": {"color": color, "width": 2},
             "hovertemplate": hover, **more}  # fmt: skip
+
+
+def posterior(labels: Sequence[str], mean: np.ndarray, std: np.ndarray, low: np.ndarray, high: np.ndarray) -> Figure:
+    """Mean ± std of q(z|x) for each dimension, over the range where nine tenths of the data's means lie."""
+    data = {"type": "bar", "x": list(labels), "y": high - low, "base": low, "name": "5th–95th percentile of the data",
+            "marker": {"color": SKY, "opacity": 0.35}, "hoverinfo": "skip"}  # fmt: skip
+    hover = "%{x}: %{y:.2f} ± %{error_y.array:.2f}<extra></extra>"
+    own = {"type": "scatter", "mode": "markers", "x": list(labels), "y": mean, "name": "this picture, mean ± std",
+           "error_y": {"type": "data", "array": std}, "marker": {"color": VERMILION, "size": 7},
+           "hovertemplate": hover}  # fmt: skip
+    return figure([data, own], "Posterior of each dimension", "dimension, most important first", "z, in its own unit",
+                  hovermode="closest")  # fmt: skip
 
 
 def level(x: np.ndarray, y: float, name: str, color: str) -> dict[str, Any]:

@@ -30,6 +30,14 @@ def traverse(z: Latent, part: str, dims: Sequence[int], positions: np.ndarray) -
     return moved
 
 
+def interpolate(one: Latent, other: Latent, count: int) -> Latent:
+    """`count` latents on the straight line between two, both ends included (each part (1, …))."""
+    import torch
+
+    share = torch.linspace(0, 1, count)
+    return {name: torch.lerp(a, other[name], share.view(-1, *[1] * (a.ndim - 1))) for name, a in one.items()}
+
+
 def by_importance(importance: np.ndarray, active: np.ndarray) -> tuple[list[int], list[int]]:
     """The active dimensions, most important first, and the inactive ones."""
     order = [int(dim) for dim in (-importance).argsort(kind="stable")]

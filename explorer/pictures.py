@@ -27,3 +27,69 @@ def gif(frames: np.ndarray, milliseconds: int = 60) -> bytes:
     out = io.BytesIO()
     images[0].save(out, "gif", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     return out.getvalue()
+
+
+def crisp(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
+    """(h, w, c) uint8 enlarged by a whole number, and the width in CSS px at which it is near `side` px on its longer
+    side. There are two pixels for each of CSS's, so that it stays crisp on fine screens. A larger one is reduced.
+    """
+    if max(image.shape[:2]) > 2 * side:
+        reduced = trainer.enlarged(image, 1)
+        reduced.thumbnail((2 * side, 2 * side))
+        return np.asarray(reduced).reshape(reduced.height, reduced.width, -1), reduced.width // 2
+    scale = max(1, round(side / max(image.shape[:2])))
+    return image.repeat(2 * scale, 0).repeat(2 * scale, 1), image.shape[1] * scale
+
+
+def strip(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size, each (h, w, c), side by side with a line between them, (h, n (w + 1) − 1, c)."""
+    line = np.full((images[0].shape[0], 1, images[0].shape[2]), 128, np.uint8)
+    return np.concatenate([part for image in images for part in (image, line)][:-1], axis=1)
+
+
+def tiles(images: np.ndarray, columns: int) -> np.ndarray:
+    """(n, h, w, c) -> rows of `columns` pictures as one."""
+    rows = [strip(list(images[start : start + columns])) for start in range(0, len(images), columns)]
+    line = np.full((1, *rows[0].shape[1:]), 128, np.uint8)
+    return np.concatenate([part for row in rows for part in (row, line)][:-1], axis=0)
+
+
+def signed(difference: np.ndarray) -> tuple[np.ndarray, float]:
+    """(h, w) -> (h, w, 3) uint8, blue below 0, white at 0, red above, and the limit at which the colour is full."""
+    from plotly.colors import diverging, unlabel_rgb
+
+    limit = max(float(np.abs(difference).max()), 1e-6)
+    anchors = np.array([unlabel_rgb(colour) for colour in reversed(diverging.RdBu)])  # (k, 3)
+    anchors[len(anchors) // 2] = 255
+    place = (difference / limit + 1) / 2 * (len(anchors) - 1)
+    channels = [np.interp(place, np.arange(len(anchors)), anchors[:, channel]) for channel in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8), limit
+
+
+def difference(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """`signed` with its scale at the right edge: from the limit, at the top, down to minus that."""
+    colours, limit = signed(values)
+    bar = signed(np.linspace(1, -1, len(values))[:, None].repeat(max(2, len(values) // 16), 1))[0]
+    return np.concatenate([colours, np.full_like(bar[:, :1], 128), bar], axis=1), limit
+
+
+def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], side: int = 140) -> bytes:
+    """Rows, each a heading and labelled pictures, (h, w, c) uint8, as one PNG on white."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, gap, line = ImageFont.load_default(12), 12, 18
+    widest = max(len(cells) for _, cells in rows)
+    paper = Image.new("RGB", (gap + widest * (side + gap), gap + len(rows) * (side + 2 * line + gap)), "white")
+    draw = ImageDraw.Draw(paper)
+    for row, (heading, cells) in enumerate(rows):
+        top = gap + row * (side + 2 * line + gap)
+        draw.text((gap, top), heading, "black", font)
+        for column, (label, image) in enumerate(cells):
+            left = gap + column * (side + gap)
+            shown = trainer.enlarged(image, max(1, side // max(image.shape[:2])))
+            shown.thumbnail((side, side))
+            paper.paste(shown, (left, top + line))
+            draw.text((left, top + line + side), label, "#555555", font)
+    out = io.BytesIO()
+    paper.save(out, "png")
+    return out.getvalue()

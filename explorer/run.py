@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -30,9 +30,19 @@ class Run:
 
     @cached_property
     def images(self) -> Images:
-        """The test split of the data that the model was trained on."""
+        """The test split of the data that the model was trained on; where they are not `here`, that fetches them."""
         data = self.checkpoint.config.data
         return trainer.load_data(data.name, "test", data.size)
+
+    @property
+    def images_are_here(self) -> bool:
+        """Whether the data's images can be shown without fetching anything."""
+        return trainer.data_is_here(self.checkpoint.config.data.name)
+
+    @cached_property
+    def look(self) -> trainer.Look | None:
+        """What the images of the data have in common."""
+        return trainer.Look.of(self.summary.arrays)
 
     @property
     def has_prior(self) -> bool:
@@ -48,19 +58,57 @@ class Run:
             parts = [{name: values[i : i + BATCH] for name, values in z.items()} for i in range(0, n, BATCH)]
             return np.concatenate([trainer.to_bytes(self.model.decode(part)) for part in parts])
 
-    def image(self, number: int) -> tuple[np.ndarray, Latent]:
-        """A test image as (h, w, c) uint8, and its latent, each part (1, …)."""
+    @property
+    def prior_title(self) -> str:
+        """What `sample` draws from, for people."""
+        return "the prior" if self.has_prior else "a Gaussian fitted to the codes"
+
+    @property
+    def numbers(self) -> int:
+        """How many data images there are to choose from."""
+        return len(self.images) if self.images_are_here else len(self.summary.arrays["points"])
+
+    @property
+    def fetching(self) -> str:
+        """What to do where the images are not here."""
+        name = self.checkpoint.config.data.name
+        return f"The images of {name} are not on this machine. Fetch them once: `python -m trainer fetch {name}`"
+
+    def picture(self, number: int) -> np.ndarray:
+        """A test image, (h, w, c) uint8."""
+        import torch
+
+        return trainer.to_bytes(self.images.batch(torch.tensor([number])))[0]
+
+    def image(self, number: int) -> tuple[np.ndarray | None, Latent]:
+        """A test image as (h, w, c) uint8, and its latent, each part (1, …).
+
+        Where the images are not here: None, and the latent of a training image, which the summary holds.
+        """
         import torch
 
         with torch.inference_mode():
+            if not self.images_are_here:
+                points = self.summary.arrays["points"][number : number + 1]
+                return None, self.model.from_points(torch.from_numpy(points.astype(np.float32)))
             x = self.images.batch(torch.tensor([number]))
             return trainer.to_bytes(x)[0], self.model.encode(x)
 
-    def sample(self, seed: int) -> Latent:
-        """One latent from the prior."""
+    def posterior_rows(self, mean: dict[str, list[float]], std: dict[str, list[float]]) -> tuple[Any, ...]:
+        """Labels, means, stds, and the 5th and 95th percentiles of the data, per dimension, most important first."""
+        rows = []
+        for part in self.model.space:
+            low, high = self.summary.band(part)
+            for dim in (-self.summary.importance(part)[0]).argsort(kind="stable"):
+                rows.append((f"{part}{dim}", mean[part][dim], std[part][dim], float(low[dim]), float(high[dim])))
+        labels, *columns = zip(*rows, strict=True)
+        return labels, *(np.array(column) for column in columns)
+
+    def sample(self, seed: int, count: int = 1) -> Latent:
+        """Latents from the prior, or what stands in for it."""
         import torch
 
-        return self.model.sample(1, generator=torch.Generator().manual_seed(seed))
+        return self.model.sample(count, generator=torch.Generator().manual_seed(seed))
 
     def tensors(self, z: dict[str, list[float]]) -> Latent:
         """Plain numbers -> a latent of one image."""

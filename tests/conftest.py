@@ -74,7 +74,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or any that is called chromium."""
-    from playwright.sync_api import sync_playwright  # in here: the trainer's tests run without it
+    from playwright.sync_api import expect, sync_playwright  # in here: the trainer's tests run without it
+
+    expect.set_options(timeout=30_000)
 
     path = shutil.which("chromium")
     assert path, "the browser tests need Chromium: apt-get install chromium"

@@ -14,6 +14,8 @@ ORDER = {  # a module may import from lower ranks only; pages never from each ot
     "app": 4,
     "explorer.pages": 3,
     "explorer.controls": 2,
+    "explorer.sources": 2,
+    "explorer.understanding": 2,
     "explorer.view": 2,
     "explorer.samples": 2,
     "explorer.run": 1,
@@ -31,7 +33,15 @@ ORDER = {  # a module may import from lower ranks only; pages never from each ot
     "explorer.tour": 0,
     "explorer.toys": 0,
 }
-MAY_SHOW = {"app", "explorer.run", "explorer.controls", "explorer.live", "explorer.pad", "explorer.pages"}
+MAY_SHOW = {
+    "app",
+    "explorer.run",
+    "explorer.controls",
+    "explorer.sources",
+    "explorer.live",
+    "explorer.pad",
+    "explorer.pages",
+}
 
 
 def module_of(path: Path) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.checkpoint import Checkpoint, Config, checkpoints, load, root, write_text
     from trainer.data import Images
+    from trainer.data import is_here as data_is_here
     from trainer.data import load as load_data
-    from trainer.latent import Density, Gaussian, Latent, LatentModel, Options
+    from trainer.latent import Density, Gaussian, Latent, LatentModel, Options, total
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
+    from trainer.quality import psnr, ssim
     from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
     from trainer.summary import Summary, load_summary
 
@@ -26,17 +28,21 @@ _HOME = {
     "root": "trainer.checkpoint",
     "write_text": "trainer.checkpoint",
     "Images": "trainer.data",
+    "data_is_here": "trainer.data:is_here",
     "load_data": "trainer.data:load",
     "Density": "trainer.latent",
     "Gaussian": "trainer.latent",
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
+    "total": "trainer.latent",
     "Look": "trainer.look",
     "ink_box": "trainer.look",
     "mass_centre": "trainer.look",
     "stroke_width": "trainer.look",
     "Options": "trainer.latent",
     "add_models": "trainer.models:add",
+    "psnr": "trainer.quality",
+    "ssim": "trainer.quality",
     "contact_sheet": "trainer.sheet",
     "enlarged": "trainer.sheet",
     "grid": "trainer.sheet",
@@ -58,6 +64,7 @@ __all__ = [
     "add_models",
     "checkpoints",
     "contact_sheet",
+    "data_is_here",
     "enlarged",
     "grid",
     "ink_box",
@@ -65,9 +72,12 @@ __all__ = [
     "load_data",
     "load_summary",
     "mass_centre",
+    "psnr",
     "root",
+    "ssim",
     "stroke_width",
     "to_bytes",
+    "total",
     "write_text",
 ]
 

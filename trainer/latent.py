@@ -97,7 +97,7 @@ class LatentModel(nn.Module):
 
     def __init__(self, shape: Shape, options: Any) -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape: Shape = (shape[0], shape[1], shape[2])
         self.options = options
         self.space: dict[str, Gaussian] = {}
         self.knobs: dict[str, Tensor] = {}

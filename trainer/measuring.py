@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer.data import Images
 from trainer.latent import LatentModel
 from trainer.look import measure_look
+from trainer.quality import psnr, ssim
 from trainer.summary import Summary
 from trainer.train import evaluate
 
@@ -52,11 +53,27 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
         arrays["labels"] = labels[:MAPPED].astype(np.int32)
     arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
     arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
+    arrays |= quality(model, test)
     for name, values in evaluate(model, test, MEASURED).items():
-        arrays[f"quantiles/{name}"] = np.quantile(values.numpy(), np.linspace(0, 1, 101))
+        arrays[f"quantiles/{name}"] = _quantiles(values)
         arrays[f"mean/{name}"] = values.numpy().mean()
     halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     return Summary(halves)
+
+
+def quality(model: LatentModel, test: Images) -> dict[str, np.ndarray]:
+    """Quantiles over the test images of how near the decode of an image's code comes to it."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    for rows in torch.arange(min(MEASURED, len(test))).split(256):
+        x = test.batch(rows, model.device)
+        y = model.decode(model.encode(x))
+        found["psnr"].append(psnr(x, y).cpu())
+        found["ssim"].append(ssim(x, y).cpu())
+    return {f"quantiles/{name}": _quantiles(torch.cat(values)) for name, values in found.items()}
+
+
+def _quantiles(values: Tensor) -> np.ndarray:
+    return np.quantile(values.numpy(), np.linspace(0, 1, 101))
 
 
 def _mean_or_nan(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""Widgets through which a person brings pictures: from the data, as files, by drawing, from the camera."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from explorer import pad, uploads
+from explorer.run import Run
+from explorer.seeing import Seeing
+from explorer.uploads import Picture
+
+DATA, UPLOAD, DRAW, CAMERA = "Data", "Upload", "Draw", "Camera"
+MOST = 8  # pictures at once
+TURNS = {0: "as it is", 1: "90° left", 2: "180°", 3: "90° right"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture to be looked at; `ready` where it already is as the model sees images."""
+
+    picture: Picture
+    ready: bool = False
+
+
+def choose(run: Run) -> list[Subject]:
+    """The pictures that a person chose, in this browser tab alone. Problems are shown beside what caused them."""
+    kind = st.radio(
+        "Pictures from", [DATA, UPLOAD, DRAW, CAMERA], horizontal=True, key="sources/kind",
+        help="Test images of the model's data, your own files, a drawing, or a photo",
+    )  # fmt: skip
+    if kind == UPLOAD:
+        return _uploaded()
+    if kind == DRAW:
+        drawn = pad.pad("sources/pad")
+        return [] if drawn is None else [Subject(Picture("drawing", drawn))]
+    if kind == CAMERA:
+        photo = st.camera_input("Photo", help="Works on localhost or over https only")
+        return [] if photo is None else _read([("photo", photo.getvalue())])
+    return _from_data(run)
+
+
+def _uploaded() -> list[Subject]:
+    files = st.file_uploader(
+        "Images", type=["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"], accept_multiple_files=True,
+        max_upload_size=20, help=f"Up to {MOST} images, each at most 20 MB. They stay in this tab's memory.",
+    )  # fmt: skip
+    if len(files) > MOST:
+        st.warning(f"{len(files)} files came; the first {MOST} are shown.")
+    return _read([(file.name, file.getvalue()) for file in files[:MOST]])
+
+
+def _read(files: list[tuple[str, bytes]]) -> list[Subject]:
+    """Each file decoded, or an error that says why not."""
+    subjects = []
+    for name, content in files:
+        try:
+            subjects.append(Subject(uploads.read(content, name)))
+        except ValueError as error:
+            st.error(_literal(str(error)))
+    return subjects
+
+
+def _literal(text: str) -> str:
+    """Text with a file's name in it, as Markdown that shows just that."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)
+
+
+def _from_data(run: Run) -> list[Subject]:
+    if not run.images_are_here:
+        st.info(run.fetching)
+        return []
+    last = run.numbers - 1
+    left, right = st.columns(2)
+    first = left.number_input("First image", 0, last, key="sources/first", help=f"Test image 0 … {last:,}")
+    count = right.number_input("How many", 1, MOST, key="sources/count", help="Images side by side")
+    numbers = range(int(first), min(int(first + count), last + 1))
+    return [Subject(Picture(f"test image {number}", run.picture(number)), ready=True) for number in numbers]
+
+
+def several() -> None:
+    """As many test images as go side by side."""
+    st.session_state["sources/kind"], st.session_state["sources/count"] = DATA, MOST
+
+
+def one_of(subjects: Sequence[Subject]) -> Subject:
+    """The one picture that is looked at closely."""
+    if len(subjects) == 1:
+        return subjects[0]
+    names = [subject.picture.name for subject in subjects]
+    place = st.selectbox(
+        "Closely", range(len(names)), format_func=names.__getitem__, help="The picture shown in detail"
+    )
+    return subjects[place]
+
+
+def proposed(subject: Subject, run: Run) -> Seeing:
+    """The steps that bring a picture to what the model's data look like; none for an image of the data itself."""
+    if subject.ready and subject.picture.pixels.shape[:2] == run.model.shape[1:]:
+        return Seeing()
+    return Seeing.proposed(subject.picture, run.look, run.model.shape)
+
+
+def adjust(subject: Subject, run: Run) -> Seeing:
+    """The steps from a picture to what the model sees, each of which a person can change."""
+    if subject.ready:
+        return proposed(subject, run)
+    with st.expander("What the model sees"):
+        for remark in subject.picture.remarks:
+            st.caption(remark)
+        return _switches(f"sources/seeing/{subject.picture.name}", proposed(subject, run))
+
+
+def _switches(key: str, start: Seeing) -> Seeing:
+    turns = st.selectbox(
+        "Turn", list(TURNS), format_func=TURNS.__getitem__, key=f"{key}/turns", help="Which way is up"
+    )  # fmt: skip
+    across = st.slider("Crop across (%)", 0, 100, (0, 100), key=f"{key}/across", help="Keep what lies between")
+    down = st.slider("Crop down (%)", 0, 100, (0, 100), key=f"{key}/down", help="Keep what lies between")
+    switch = {
+        "levels": ("Levels", "Evens out the light, makes paper even and ink full"),
+        "invert": ("Invert", "Light for dark, where the data have light ink on dark"),
+        "fit": ("Fit", "Cuts to the ink, scales and places it as in the data"),
+        "letterbox": ("Show all", "Pads to the model's shape; off: fills it and cuts the rest"),
+    }
+    chosen = {
+        name: st.toggle(label, getattr(start, name), key=f"{key}/{name}", help=about)
+        for name, (label, about) in switch.items()
+    }
+    crop = (across[0] / 100, down[0] / 100, across[1] / 100, down[1] / 100)
+    return Seeing(turns=turns, crop=crop, **chosen)

@@ -1,0 +1,128 @@
+"""The page Reconstruct as a person uses it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import ROOT
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, expect
+
+import trainer
+
+READY = ".picture[data-state=ready]"
+
+
+def open_page(page: Page, app: str, checkpoint: str = "vae-digits") -> None:
+    page.goto(f"{app}/reconstruct?checkpoint={checkpoint}")
+    expect(page.get_by_role("button", name="Explore its latent")).to_be_visible()
+
+
+def source(page: Page, name: str) -> None:
+    page.get_by_role("radiogroup", name="Pictures from").locator("label").filter(has_text=name).click()
+
+
+def digit(tmp_path: Path, corner: int = 210) -> Path:
+    """A photo-like picture of a pen stroke on paper."""
+    image = Image.new("L", (300, 400), 230)
+    ImageDraw.Draw(image).line([(100, 100), (corner, 100), (140, 300)], fill=20, width=22, joint="curve")
+    image.save(tmp_path / "seven.png")
+    return tmp_path / "seven.png"
+
+
+def values_on_traversals(page: Page) -> list[float]:
+    page.wait_for_selector(READY)
+    values = json.loads(page.locator(READY).get_attribute("data-values") or "{}")
+    return [values[f"z/{dim}"] for dim in range(len(values))]
+
+
+def test_an_uploaded_picture_and_its_latent(page: Page, app: str, tmp_path: Path) -> None:
+    open_page(page, app)
+    source(page, "Upload")
+    expect(page.get_by_text("its reconstruction appears here")).to_be_visible()
+    page.locator("input[type=file]").set_input_files([digit(tmp_path)])
+    for step in ("Levels:", "Invert:", "Fit:", "Size:"):
+        expect(page.get_by_text(step)).to_be_visible()
+    expect(page.get_by_role("cell", name=re.compile("−?[0-9.]+ nats")).first).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as PNG").click()
+    with Image.open(Path(download.value.path())) as sheet:
+        assert (sheet.format, sheet.width > 500) == ("PNG", True)
+    page.get_by_role("button", name="Explore its latent").click()
+    latent = values_on_traversals(page)
+    from explorer import seeing, uploads  # the same by plain functions
+
+    path = ROOT / "checkpoints/vae-digits"
+    picture, model = uploads.read(digit(tmp_path).read_bytes(), "seven.png"), trainer.load(path)
+    look = trainer.Look.of(trainer.load_summary(path).arrays)
+    steps = seeing.see(picture, (1, 8, 8), look, seeing.Seeing.proposed(picture, look, (1, 8, 8)))
+    x = torch.from_numpy(np.ascontiguousarray(steps[-1].image, np.float32)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = model.encode(x)["z"][0].tolist()
+    assert np.allclose(latent, expected, atol=1e-3)
+
+
+def test_a_drawing_and_its_latent(page: Page, app: str) -> None:
+    open_page(page, app)
+    source(page, "Draw")
+    pad = page.locator("canvas").first
+    box = pad.bounding_box()
+    assert box
+    for place, (x, y) in enumerate([(0.3, 0.3), (0.7, 0.3), (0.45, 0.8)]):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
+        if not place:
+            page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("button", name="Explore its latent").click()
+    latent = values_on_traversals(page)
+    assert np.abs(latent).max() > 0.2  # not the prior's mean, where Traversals would start by itself
+
+
+def test_a_bad_file_says_so_beside_a_good_one(page: Page, app: str, tmp_path: Path) -> None:
+    open_page(page, app)
+    source(page, "Upload")
+    (tmp_path / "liar.png").write_bytes(b"\x80\x04 a pickle")
+    page.locator("input[type=file]").set_input_files([tmp_path / "liar.png", digit(tmp_path)])
+    expect(page.get_by_role("alert")).to_contain_text('"liar.png"')
+    expect(page.get_by_role("button", name="Explore its latent")).to_be_visible()
+
+
+def test_two_people_never_see_each_others_picture(app: str, browser: Browser, tmp_path: Path) -> None:
+    pages = []
+    for person, corner in (("one", 210), ("two", 140)):
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.set_default_timeout(30_000)
+        open_page(page, app)
+        source(page, "Upload")
+        (tmp_path / person).mkdir()
+        file = digit(tmp_path / person, corner).rename(tmp_path / person / f"{person}.png")
+        pages.append((page, file))
+    for page, file in pages:
+        page.locator("input[type=file]").set_input_files([file])
+    for page, file in pages:
+        expect(page.get_by_role("button", name="Explore its latent")).to_be_visible()
+        expect(page.get_by_text(file.name).first).to_be_visible()
+        other = next(f for p, f in pages if p is not page)
+        expect(page.get_by_text(other.name)).to_have_count(0)
+    sheets = []
+    for page, _ in pages:
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download as PNG").click()
+        sheets.append(Path(download.value.path()).read_bytes())
+        page.context.close()
+    assert len({Image.open(io.BytesIO(sheet)).tobytes() for sheet in sheets}) == 2
+
+
+def test_models_side_by_side_by_one_click(page: Page, app: str) -> None:
+    open_page(page, app)
+    page.get_by_role("button", name="Compare with pca-digits").click()
+    for caption in ("Reconstructions by", "Draws from", "From the first picture to the second in the latent space of"):
+        for name in ("vae-digits", "pca-digits"):
+            expect(page.get_by_text(re.compile(f"^{caption}.*{name}$"))).to_be_visible()
+    expect(page.get_by_text("Draws from a Gaussian fitted to the codes of pca-digits")).to_be_visible()
+    expect(page.get_by_role("button", name="Explore its latent")).to_have_count(2)
