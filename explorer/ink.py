@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WORK = 1024  # px: a larger picture is reduced to this after the crop, since no model sees as much
 SMALL = 128  # px: the light on the paper varies slowly, so it is measured on a copy of this size
 SURE = 0.4  # of the fullest: where this much ink is, there is ink for certain
+FAINT = 0.06  # of the way from paper to black: what is fainter is no ink
 Shape = tuple[int, int, int]  # (c, h, w)
 Window = tuple[float, float, float, float]  # top, bottom, left, right in px
 
@@ -35,8 +36,10 @@ def amounts(image: np.ndarray) -> tuple[np.ndarray, bool]:
     paper = _bare_paper(image, rough.mean(-1) < SURE / 2 * _top(rough))
     amount = 1 - image / paper.clip(0.05) if dark else _above(image, paper)
     inked = amount.mean(-1) > SURE * _top(amount)
+    if _top(amount) < FAINT or inked.all():
+        return np.zeros_like(image), dark
     noise = 1.4826 * float(np.median(np.abs(amount.mean(-1)[~inked])))  # the paper's standard deviation
-    if _top(amount) < max(6 * noise, 0.06):
+    if _top(amount) < 6 * noise:
         return np.zeros_like(image), dark
     full = float(np.percentile(amount.mean(-1)[inked], 75))
     low = min(3 * noise, 0.4 * full)
@@ -63,7 +66,7 @@ def _coarse_paper(image: np.ndarray) -> np.ndarray:
     """(h, w, c) the median of a wide surrounding: what most of it is."""
     from scipy.ndimage import median_filter
 
-    small = scaled_to(image, SMALL // 2)
+    small = scaled_to(image, SMALL // 4)
     size = max(3, round(0.75 * max(small.shape)))
     return _enlarged(median_filter(small, size=(size, size, 1), mode="nearest"), image.shape)
 
@@ -112,14 +115,14 @@ def thickened(image: np.ndarray, look: Look, shape: Shape) -> tuple[np.ndarray, 
     """Strokes that would be much thinner than the data's, as a pen's are, widened by so many px of the image."""
     from scipy.ndimage import distance_transform_edt
 
-    paper = np.array(look.background, np.float32)
+    paper = np.broadcast_to(np.array(look.background, np.float32), image.shape[2:])
     amount = np.abs(image - paper).mean(-1)
     box = trainer.ink_box(amount > SURE * amount.max())
     longer = max(box[2] - box[0], box[3] - box[1])
     side = longer * scale_of(box, look, shape)  # px that the longer side will have
     width = trainer.stroke_width(amount / amount.max())
     more = (look.stroke * longer - width * side) / (side - look.stroke) if side > look.stroke else 0.0
-    if more < max(2.0, 0.5 * width):
+    if more < max(2.0, 0.8 * width):
         return image, 0.0
     reach = math.ceil(more / 2)
     image = np.stack(
