@@ -47,9 +47,15 @@ def amounts(image: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def is_dark(image: np.ndarray) -> bool:
-    """Whether the farther and rarer departures from the paper, which are the ink, are darker than it."""
+    """Whether the farther and rarer departures from the paper, which are the ink, are darker than it.
+
+    Where there are none, ink would be dark on light paper.
+    """
     small = scaled_to(image, SMALL)
-    return bool(((small - _coarse_paper(small)) ** 3).sum() < 0)
+    departures = small - _coarse_paper(small)
+    if np.abs(departures.mean(-1)).max() < FAINT / 2:
+        return bool(np.median(small) > 0.5)
+    return bool((departures**3).sum() < 0)
 
 
 def _above(image: np.ndarray, paper: np.ndarray) -> np.ndarray:

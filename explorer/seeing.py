@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from PIL import Image
 
 import trainer
 from explorer import ink
@@ -116,7 +117,7 @@ def _levels(image: np.ndarray) -> tuple[np.ndarray, str]:
     """Paper becomes 1 and ink 0; on dark paper, the other way."""
     amount, dark = ink.amounts(image)
     if not amount.any():
-        return image, "no ink found: the picture is one even surface"
+        return np.full_like(image, dark), "no ink found: the picture is one even surface"
     return (1 - amount if dark else amount), f"evened the light, {'dark' if dark else 'bright'} ink to full"
 
 
@@ -174,7 +175,13 @@ def _plain(look: Look) -> bool:
 
 
 def _floats(picture: Picture) -> np.ndarray:
-    return picture.pixels.astype(np.float32) / 255
+    """What is far larger than any model sees is reduced first, so that it takes no gigabyte."""
+    pixels = picture.pixels
+    factor = -(-max(pixels.shape[:2]) // (2 * ink.WORK))
+    if factor > 1:
+        squeezed = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).reduce(factor)
+        pixels = np.array(squeezed).reshape(squeezed.height, squeezed.width, -1)
+    return pixels.astype(np.float32) / 255
 
 
 def _pixels(image: np.ndarray) -> str:

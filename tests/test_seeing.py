@@ -265,8 +265,28 @@ def test_any_picture_comes_through(pixels: np.ndarray, look: Look | None) -> Non
 
 def test_an_empty_page_stays_empty() -> None:
     noise = np.random.default_rng(0).normal(235, 3, (200, 200, 1)).clip(0, 255).astype(np.uint8)
-    steps = see(Picture("x", noise), MNIST, LOOK, Seeing(levels=True, invert=True, fit=True))
-    assert steps[3].note == "no ink found: the picture is one even surface"
+    for page in (noise, 255 - noise):
+        steps = see(Picture("x", page), MNIST, LOOK, Seeing.proposed(Picture("x", page), LOOK, MNIST))
+        assert steps[3].note == "no ink found: the picture is one even surface"
+        assert steps[5].note == "no ink found to cut to"
+        assert not steps[-1].image.any()
+
+
+def test_a_large_picture_is_reduced_by_whole_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4096, 1)).astype(np.uint8)
+    upright = see(Picture("x", pixels), (1, 8, 8), None, Seeing())[0].image
+    assert upright == pytest.approx(pixels.reshape(30, 2, 2048, 2, 1).mean((1, 3)) / 255, abs=1 / 255)
+
+
+@pytest.mark.parametrize("digit", ["7", "3", "4"])
+def test_a_photo_is_nearest_to_its_class_of_the_shipped_digits(digit: str) -> None:
+    digits = data.load("digits")
+    x = digits.batch(torch.arange(len(digits))).flatten(1).numpy()
+    assert digits.labels is not None
+    means = np.stack([x[digits.labels.numpy() == label].mean(0) for label in range(10)])
+    picture = uploads.read(photo(drawn(strokes(digit, 4, (430, 560), 400), (900, 1200), 40), 1), "photo.jpg")
+    image = final(picture, (1, 8, 8), measure_look(digits))
+    assert np.square(means - image.ravel()).sum(1).argmin() == int(digit)
 
 
 # ---- the look of a data set
