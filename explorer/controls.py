@@ -58,7 +58,7 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     prior = "prior" if run.has_prior else "codes"
     titles = {
         MEAN: f"Mean of the {prior}",
-        SAMPLE: "Random prior sample" if run.has_prior else "Random draw near the codes",
+        SAMPLE: "Prior sample" if run.has_prior else "Sample near codes",
         IMAGE: "Data image",
     }
     # The widgets say what the view came from, whoever changed it last: a person here, an address, another page.
@@ -71,7 +71,7 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
 
     with toolbar:
         st.selectbox(
-            "Start from", list(titles), format_func=titles.__getitem__, key=f"{key}/kind", on_change=begin, width=220,
+            "Start from", list(titles), format_func=titles.__getitem__, key=f"{key}/kind", on_change=begin, width=180,
             help="Where all sliders begin" + ("" if run.has_prior else "; this model has no prior, so a Gaussian "
                                               "fitted to its codes stands in"),
         )  # fmt: skip

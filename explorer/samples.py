@@ -51,9 +51,8 @@ class Samples:
         with torch.inference_mode():
             return trainer.to_bytes(model.draw(z, torch.Generator().manual_seed(self.seed + 1)))
 
-    def sheet(self, temperature: float) -> np.ndarray:
+    def sheet(self, images: np.ndarray) -> np.ndarray:
         """(side · h, side · w, c) uint8: all images at full size, unless even that is more than half a message."""
-        images = self.images(temperature)
         return self._laid(images, budget.divisor(images.shape[1:], self.count, LIMIT // 2) or 1)
 
     @property

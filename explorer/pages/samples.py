@@ -54,21 +54,20 @@ def _stage(run: Run) -> None:
     samples = _samples(run, choice)
     if event.picked is not None and event.picked < choice.count:
         controls.go_to_view(run, samples.latent(choice.temperature, event.picked))
-    frames = samples.frames
-    axis = live.Axis(
-        "temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False,
-    )  # fmt: skip
-    cells = live.Cells(
-        samples.side, samples.side, choice.count, "Click a sample, or press Enter on it, to move on from it"
-    )
+    images, frames = samples.images(choice.temperature), samples.frames
+    prior = "prior" if run.has_prior else "codes"
     live.canvas(
-        [axis], samples.sheet(choice.temperature), key=key, revision=choice.revision, cells=cells,
-        unit="1 = the standard deviation of the " + ("prior" if run.has_prior else "codes"),
-    )  # fmt: skip
-    rows = samples.images(choice.temperature).reshape(samples.side, samples.side, *run.model.shape[1:], -1)
+        [live.Axis("temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False)],
+        samples.sheet(images),
+        key=key,
+        revision=choice.revision,
+        unit=f"1 = the standard deviation of the {prior}",
+        cells=live.Cells(samples.side, samples.side, choice.count, "Click a sample, or press Enter on it, to move on"),
+    )
+    rows = list(images.reshape(samples.side, samples.side, *images.shape[1:]))
     toolbar.download_button(
-        "Grid as PNG", lambda: pictures.grid_png(list(rows)), f"{run.checkpoint.name}-samples.png", "image/png",
-        icon=":material/download:", on_click="ignore", help="The samples on screen, as one picture",
+        "PNG", lambda: pictures.grid_png(rows), f"{run.checkpoint.name}-samples.png", "image/png",
+        icon=":material/download:", on_click="ignore", help="The grid on screen, as a picture",
     )  # fmt: skip
     if frames is None:
         _decode(samples)
@@ -125,7 +124,7 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
                 "model itself puts on each pixel.",
             )  # fmt: skip
         st.number_input(
-            "Seed", 0, controls.MOST, key=widgets["seed"], on_change=begin, width=140, help="The same seed, the same z"
+            "Seed", 0, controls.MOST, key=widgets["seed"], on_change=begin, width=110, help="The same seed, the same z"
         )
         st.button("New seed", on_click=new_seed, icon=":material/casino:", help="Other samples")
     return choice
