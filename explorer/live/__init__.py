@@ -91,6 +91,7 @@ def canvas(
     unit: str,
     original: np.ndarray | None = None,
     cells: Cells | None = None,
+    caption: str = "decoded",
     fold_label: str = "",
 ) -> None:
     """Draw the canvas; `reported` tells what a person did with it.
@@ -100,8 +101,15 @@ def canvas(
     unless `revision` changes: then the browser adopts these.
     """
     payload = pack(
-        axes, picture, revision=revision, unit=unit, original=original, cells=cells, fold_label=fold_label
-    )  # fmt: skip
+        axes,
+        picture,
+        revision=revision,
+        unit=unit,
+        original=original,
+        cells=cells,
+        caption=caption,
+        fold_label=fold_label,
+    )
     # Streamlit returns a component's state only if a callback is named for it.
     _mount(
         key=key,
@@ -126,6 +134,7 @@ def pack(
     unit: str,
     original: np.ndarray | None = None,
     cells: Cells | None = None,
+    caption: str = "decoded",
     fold_label: str = "",
 ) -> bytes:
     """One payload: header length (u32, little endian), JSON header, pixels at the offsets it gives.
@@ -153,6 +162,7 @@ def pack(
     header = {
         "revision": revision,
         "unit": unit,
+        "caption": caption,
         "fold": fold_label,
         "cells": None if cells is None else asdict(cells),
         "picture": put("picture", picture),

@@ -6,8 +6,8 @@ function buildControl({ id, stops, home, band, nameable }, on) {
   const line = element("div", "line");
   const name = element("input", "name");
   Object.assign(name, { type: "text", maxLength: 60, spellcheck: false, autocomplete: "off" });
-  name.readOnly = !nameable;
   if (nameable) name.title = "Give this axis a name";
+  else Object.assign(name, { readOnly: true, tabIndex: -1 });
   const [label, note, output] = [element("span", "label"), element("span", "note"), element("output", "")];
   output.setAttribute("aria-hidden", "true"); // the slider says the same as its value
   line.append(name, label, note, output);

@@ -73,8 +73,9 @@ class Live {
 
   // Frames may be smaller than the picture, so that they fit into a message; then the caption says so.
   caption({ shape: [, w] }) {
-    const whole = this.memory.decoded.shape[1];
-    return w < whole ? `decoded; drawn at 1/${Math.round(whole / w)} of its size while it moves` : "decoded";
+    const { header, decoded } = this.memory;
+    const smaller = Math.round(decoded.shape[1] / w);
+    return smaller > 1 ? `${header.caption}; at 1/${smaller} of its size while it moves` : header.caption;
   }
 
   placeAll() {
@@ -120,6 +121,7 @@ class Live {
     const tall = single && most === LARGE ? 0.45 * window.innerHeight : most;
     const large = scale(w, h, Math.min(most, stage - beside), Math.min(most, tall));
     sized(this.picture, w * large, h * large);
+    this.picture.style.imageRendering = large * window.devicePixelRatio < 1 ? "auto" : ""; // average, do not leave out
     this.find(".origin").hidden = !original;
     if (original) {
       const canvas = this.find(".origin canvas");

@@ -61,6 +61,7 @@ def _stage(run: Run) -> None:
         samples.sheet(images),
         key=key,
         revision=choice.revision,
+        caption="drawn from p(x|z)" if samples.drawn else "decoded",
         unit=f"1 = the standard deviation of the {prior}",
         cells=live.Cells(samples.side, samples.side, choice.count, "Click a sample, or press Enter on it, to move on"),
     )
