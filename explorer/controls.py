@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from explorer.run import Run, open_run
 
@@ -207,12 +206,8 @@ def beside(run: Run, others: Sequence[Checkpoint], on_rival: Callable[[], None])
 
 
 def preview(checkpoint: Checkpoint) -> None:
-    """The checkpoint's picture of samples, if it has one that can be read."""
-    if not checkpoint.preview:
-        return
-    try:
-        with Image.open(checkpoint.preview) as image:
-            image.load()
+    """The checkpoint's picture of samples, if it has one; a sentence where it is damaged."""
+    if checkpoint.preview:
         st.image(str(checkpoint.preview), width="stretch")
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for a damaged file
-        st.error(f"The preview of {checkpoint.name} cannot be shown: {error}")
+    elif (checkpoint.path / "preview.png").exists():
+        st.error(f"The preview of {checkpoint.name} cannot be shown: its preview.png is damaged.")
