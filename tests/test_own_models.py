@@ -174,6 +174,15 @@ def test_a_file_that_is_off_is_a_sentence(
     assert models.names() == before
 
 
+def test_an_option_that_training_has_itself_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        MINIMAL.replace("import VAE", "import VAE, VAEOptions")
+        + "    class Options(VAEOptions):\n        steps: int = 3\n"
+    )
+    said = refused(capsys, "train", "my_vae", "--models", own(tmp_path, text), "--out", tmp_path / "x")
+    assert 'the option "steps" of my_vae is one of training itself' in said
+
+
 def test_a_name_that_another_file_took_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [own(tmp_path, MINIMAL, name) for name in ("one.py", "two.py")]
     assert 'the name "my_vae"' in refused(capsys, "list", "--models", files[0], "--models", files[1])

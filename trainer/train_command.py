@@ -1,0 +1,114 @@
+"""python -m trainer train NAME: its options, made from the model's own, and the run that they ask for."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, create_model
+
+from trainer import checkpoint, data, models
+from trainer.latent import Options
+from trainer.train import TrainOptions
+
+
+class Place(Options):
+    """Where the images come from and where the checkpoint goes."""
+
+    data: str = Field("digits", description=f"data set: {', '.join(data.names())}")
+    out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
+    size: int | None = Field(None, ge=1, description="train on this many images instead of all")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
+    note: str = Field("", description="a sentence for the model card")
+
+
+def command_of(name: str) -> type[Options]:
+    """The options of `train NAME`: the model's own, the loop's and the place, with their bounds in the help."""
+    kind = models.get(name)
+    own = kind.Options
+    fields: dict[str, Any] = {}
+    for source in (own, TrainOptions, Place):
+        for field, info in source.model_fields.items():
+            if field in fields:
+                raise ValueError(f'the option "{field}" of {name} is one of training itself: call it something else')
+            # bounds stand in the help only: `read` checks them, and its errors are sentences
+            shown = Field(
+                info.get_default(call_default_factory=True),
+                description=f"{info.description or field}{_bounds(info.metadata)}",
+            )
+            fields[field] = (info.annotation, shown)
+    return create_model(f"Train_{name}", __base__=Options, __doc__=models.about(name), **fields)
+
+
+def _bounds(metadata: list[Any]) -> str:
+    """ge, gt, le, lt of a field, in words."""
+    found = {sign: getattr(m, key) for m in metadata for key, sign in _SIGNS.items() if hasattr(m, key)}
+    return f" [{', '.join(f'{sign} {value:g}' for sign, value in found.items())}]" if found else ""
+
+
+_SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def train(name: str, chosen: Options) -> None:
+    """Train as the options of `command_of` say."""
+    from trainer import device
+    from trainer.fit import fit
+
+    values, kind = chosen.model_dump(), models.get(name)
+    options = kind.Options.read({field: values[field] for field in kind.Options.model_fields})
+    options.check_needs()
+    training = TrainOptions.read({field: values[field] for field in TrainOptions.model_fields})
+    place = Place.read({field: values[field] for field in Place.model_fields})
+    if kind.closed_form and training != TrainOptions.read({}):
+        raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
+    where = device.choose(place.device)
+    checkpoint.check_folder(place.out)
+    images = data.load(place.data, "train", place.size)
+    config = checkpoint.Config(
+        model=name,
+        model_file=models.source(name),
+        options=options.model_dump(mode="json"),
+        shape=images.shape,
+        data=checkpoint.Data(name=place.data, size=place.size, class_names=list(images.class_names)),
+        training=training.model_dump(mode="json"),
+        command=this_command(),
+        trained=checkpoint.now(),
+        parameters=sum(p.numel() for p in kind(images.shape, options).parameters()),
+        steps_done=0,
+        note=place.note,
+        half=place.half,
+        versions=checkpoint.versions(),
+    )
+    report(place.out, fit(place.out, config, where))
+
+
+def this_command() -> str:
+    """This command, for the card: without the note, which stands there, and without the folder of a person's models."""
+    files, rest = taken(sys.argv[1:], "--models")
+    _, rest = taken(rest, "--note")
+    return shlex.join(
+        ["python", "-m", "trainer", *(word for file in files for word in ("--models", Path(file).name)), *rest]
+    )
+
+
+def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
+    """The values of an option, wherever it stands, and the arguments without them."""
+    values, rest, remaining = [], [], iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if name == option:
+            values.append(value if equals else next(remaining, ""))
+        else:
+            rest.append(argument)
+    return values, rest
+
+
+def report(folder: Path, finished: bool) -> None:
+    """Say what a training left, and what can be done with it."""
+    if finished:
+        print(f"wrote {folder}. Look at it: streamlit run app.py")
+    else:
+        print(f"stopped; {folder} is saved and opens as it is. To go on: python -m trainer resume {folder}")
