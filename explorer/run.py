@@ -31,8 +31,7 @@ class Run:
     @cached_property
     def images(self) -> Images:
         """The test split of the data that the model was trained on; where they are not `here`, that fetches them."""
-        data = self.checkpoint.config.data
-        return trainer.load_data(data.name, "test", data.size)
+        return self.checkpoint.config.data.load("test")
 
     @property
     def images_are_here(self) -> bool:
