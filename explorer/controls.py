@@ -58,7 +58,7 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     titles = {
         MEAN: f"Mean of the {prior}",
         SAMPLE: "Prior sample" if run.has_prior else "Sample near codes",
-        IMAGE: "Data image",
+        IMAGE: "Data image" if run.images_are_here else "Data image's decode",
     }
     # The widgets say what the view came from, whoever changed it last: a person here, an address, another page.
     for name, value in (("kind", start.kind), ("seed", start.seed), ("number", start.number)):
@@ -80,7 +80,7 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
             )
         if start.kind == IMAGE:
             last = run.numbers - 1
-            about = "Test image" if run.images_are_here else f"{run.fetching}. Until then the decode of training image"
+            about = "Test image" if run.images_are_here else f"{run.fetching} Until then: the decode of training image"
             st.number_input(
                 "Image", 0, last, key=f"{key}/number", on_change=begin, width=140, help=f"{about} 0 … {last:,}"
             )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from trainer import write_text
+from trainer import home, write_text
 
-ENVIRONMENT = "LATENT_EXPLORER_HOME"
 _FORM = TypeAdapter(dict[str, dict[str, str]])  # weights' hash -> axis id -> name
 _one_at_a_time = threading.Lock()  # every tab has a thread of its own
 
 
 def _file() -> Path:
-    return Path(os.environ.get(ENVIRONMENT) or Path.home() / ".latent-explorer") / "names.json"
+    return home() / "names.json"
 
 
 def _all() -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,19 +78,22 @@ def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], side: in
     """Rows, each a heading and labelled pictures, (h, w, c) uint8, as one PNG on white."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font, gap, line = ImageFont.load_default(12), 12, 18
+    font, gap, line, label_lines = ImageFont.load_default(12), 12, 16, 2
     widest = max(len(cells) for _, cells in rows)
-    paper = Image.new("RGB", (gap + widest * (side + gap), gap + len(rows) * (side + 2 * line + gap)), "white")
+    paper = Image.new(
+        "RGB", (gap + widest * (side + gap), gap + len(rows) * (side + (1 + label_lines) * line + gap)), "white"
+    )
     draw = ImageDraw.Draw(paper)
     for row, (heading, cells) in enumerate(rows):
-        top = gap + row * (side + 2 * line + gap)
+        top = gap + row * (side + (1 + label_lines) * line + gap)
         draw.text((gap, top), heading, "black", font)
         for column, (label, image) in enumerate(cells):
             left = gap + column * (side + gap)
             shown = trainer.enlarged(image, max(1, side // max(image.shape[:2])))
             shown.thumbnail((side, side))
             paper.paste(shown, (left, top + line))
-            draw.text((left, top + line + side), label, "#555555", font)
+            text = "\n".join(textwrap.wrap(label, side // 6)[:label_lines])
+            draw.multiline_text((left, top + line + side), text, "#555555", font)
     out = io.BytesIO()
     paper.save(out, "png")
     return out.getvalue()

@@ -74,10 +74,9 @@ class Run:
         return f"The images of {name} are not on this machine. Fetch them once: `python -m trainer fetch {name}`"
 
     def picture(self, number: int) -> np.ndarray:
-        """A test image, (h, w, c) uint8."""
-        import torch
-
-        return trainer.to_bytes(self.images.batch(torch.tensor([number])))[0]
+        """A test image, (h, w, c) uint8; where the images are not here, the decode of a training image."""
+        original, z = self.image(number)
+        return self.decode(z)[0] if original is None else original
 
     def image(self, number: int) -> tuple[np.ndarray | None, Latent]:
         """A test image as (h, w, c) uint8, and its latent, each part (1, …).

@@ -70,15 +70,15 @@ def _literal(text: str) -> str:
 
 
 def _from_data(run: Run) -> list[Subject]:
+    kind = "test image" if run.images_are_here else "decode of training image"
     if not run.images_are_here:
-        st.info(run.fetching)
-        return []
+        st.caption(f"{run.fetching} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
     left, right = st.columns(2)
-    first = left.number_input("First image", 0, last, key="sources/first", help=f"Test image 0 … {last:,}")
+    first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")
     count = right.number_input("How many", 1, MOST, key="sources/count", help="Images side by side")
     numbers = range(int(first), min(int(first + count), last + 1))
-    return [Subject(Picture(f"test image {number}", run.picture(number)), ready=True) for number in numbers]
+    return [Subject(Picture(f"{kind} {number}", run.picture(number)), ready=True) for number in numbers]
 
 
 def several() -> None:

@@ -23,7 +23,6 @@ class Link:
     page: str = "traversals"
     at: Mapping[str, float] = field(default_factory=dict)  # axis (part/dimension) -> value; all others stand at 0
     facts: tuple[str, ...] = ()
-    coming: bool = False  # the checkpoint or the page is not shipped yet: no link until it is
 
     def query(self, summary: Summary) -> dict[str, str]:
         """The address's parameters for this view. Raises ValueError where the checkpoint has no such dimension."""
@@ -104,7 +103,7 @@ CHAPTERS = (
         ),
         (
             Link("vae-digits", "An image for every z: vae-digits", facts=("kept",)),
-            Link("vae-mnist", "Draw from the prior: vae-mnist", "samples", coming=True),
+            Link("vae-mnist", "Draw from the prior: vae-mnist", "samples"),
         ),
         misprint=r"the average over $S$ draws as if it were $p(x)$. It is an estimate, and its logarithm is too low on "
         r"average. And $\sigma I$ for the covariance, which is $\sigma^2 I$.",
@@ -187,9 +186,9 @@ CHAPTERS = (
         (
             Link("vae-digits", "Dimensions sorted by KL", facts=("elbo", "active")),
             Link("vae-digits", "z5 at 2: towards a zero", at={"z/5": 2}),
-            Link("vae-mnist", "The same on MNIST", facts=("elbo", "active"), coming=True),
-            Link("vae-fashion", "The same on clothes", facts=("elbo", "active"), coming=True),
-            Link("vae-mnist", "Your own image", "reconstruct", coming=True),
+            Link("vae-mnist", "The same on MNIST", facts=("elbo", "active")),
+            Link("vae-fashion", "The same on clothes", facts=("elbo", "active")),
+            Link("vae-mnist", "Your own image", "reconstruct"),
         ),
         misprint=r"a plus before the squared error, $\sigma$ where $\sigma^2$ belongs, and $\nabla_\theta$ for the "
         r"gradient of $q_\varphi$. In the figure, $x \sim \mathcal{N}(\mu, \sigma^2)$, $q = \mathcal{N}(ax + b, s^2)$ "
@@ -209,9 +208,9 @@ CHAPTERS = (
             r"\end{aligned}",
         ),
         (
-            Link("autoencoder-mnist", "Codes without a prior", facts=("kept",), coming=True),
-            Link("autoencoder-mnist", "Draws near the codes", "samples", coming=True),
-            Link("vae-mnist", "Draws from the prior", "samples", facts=("kept",), coming=True),
+            Link("autoencoder-mnist", "Codes without a prior", facts=("kept",)),
+            Link("autoencoder-mnist", "Draws near the codes", "samples"),
+            Link("vae-mnist", "Draws from the prior", "samples", facts=("kept",)),
             Link("pca-digits", "The best linear autoencoder", facts=("kept",)),
             Link("vae-digits", "Codes drawn to a prior", facts=("kept",)),
         ),
@@ -236,7 +235,7 @@ CHAPTERS = (
             Link("beta-vae-sprites", "z0 at 2: larger", at={"z/0": 2}),
             Link("beta-vae-sprites", "z4 at 2: to the left", at={"z/4": 2}),
             Link("beta-vae-sprites", "z5 at 2: upwards", at={"z/5": 2}),
-            Link("beta-vae-fashion", "The same on clothes", facts=("elbo", "active", "beta_norm"), coming=True),
+            Link("beta-vae-fashion", "The same on clothes", facts=("elbo", "active", "beta_norm")),
         ),
         misprint=r"$\beta_{\text{norm}}$ as an approximation; it is exact. And a larger $\beta$ as a promise of "
         r"disentangled dimensions.",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)
+os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be on a machine
 
 
 def readme_command(word: str) -> str:

@@ -374,3 +374,17 @@ def test_a_short_training_beats_the_mean_image(case: tuple[str, str | None], sha
                 break
             model.train()
     assert error() < 0.8 * mean_image
+
+
+def test_an_autoencoder_through_a_sigmoid_stays_between_0_and_1() -> None:
+    torch.manual_seed(0)
+    options = {"latents": 3, "hidden": (), "output": "sigmoid"}
+    model = models.get("autoencoder")((1, 8, 8), models.get("autoencoder").Options.read(options))
+    x = some((1, 8, 8))
+    with torch.no_grad():
+        codes = model.encoder(x)
+        expected = 1 / (1 + (-(codes @ model.decoder[0].weight.T + model.decoder[0].bias)).exp())
+        z = {"z": 50 * torch.ones(2, 3)}
+        assert float(model.reconstruct(50 * codes).min()) > 0 and float(model.decode(z).max()) <= 1
+    terms = model.terms(x)["reconstruction"]
+    torch.testing.assert_close(terms, (x.flatten(1) - expected).square().sum(1))

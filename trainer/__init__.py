@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainer.latent import Density, Gaussian, Latent, LatentModel, Options, total
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
+    from trainer.places import home
     from trainer.quality import psnr, ssim
     from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
     from trainer.summary import Summary, load_summary
@@ -41,6 +42,7 @@ _HOME = {
     "stroke_width": "trainer.look",
     "Options": "trainer.latent",
     "add_models": "trainer.models:add",
+    "home": "trainer.places",
     "psnr": "trainer.quality",
     "ssim": "trainer.quality",
     "contact_sheet": "trainer.sheet",
@@ -67,6 +69,7 @@ __all__ = [
     "data_is_here",
     "enlarged",
     "grid",
+    "home",
     "ink_box",
     "load",
     "load_data",

@@ -28,7 +28,8 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         *resumed_lines(config),
         *weights_line(config),
         "",
-        f"Measured on {min(len(test), 10_000):,} images of the test split, mean per image (median):",
+        f"Measured on {min(len(test), 10_000):,} images of the test split, per image, with the pixels as they are (not "
+        f"binarised); seed of the training: {config.training.get('seed', 0)}.",
         "",
         *terms_table(model, summary),
         "",
@@ -64,7 +65,7 @@ def weights_line(config: Config) -> list[str]:
 
 def terms_table(model: LatentModel, summary: Summary) -> list[str]:
     """A markdown table, a row per term, each with its unit; the ELBO where all terms are nats."""
-    rows = ["| term | value | unit |", "| --- | --- | --- |"]
+    rows = ["| term | mean | standard error | median | unit |", "| --- | --- | --- | --- | --- |"]
     names = [name.removeprefix("mean/") for name in summary.arrays if name.startswith("mean/")]
     for name in names:
         if name == "loss":
@@ -85,7 +86,8 @@ def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
 
 def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1) -> str:
     mean, median = sign * float(summary.arrays[f"mean/{name}"]), sign * float(summary.arrays[f"quantiles/{name}"][50])
-    return f"| {label or name} | {mean:.2f} ({median:.2f}) | {unit} |"
+    row = f"| {label or name} | {mean:.2f} | {float(summary.arrays[f'stderr/{name}']):.2f} | {median:.2f} | {unit} |"
+    return row.replace("-", "−")
 
 
 def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
@@ -96,8 +98,7 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         active = summary.active(part)
         order = values.argsort()[::-1]
         shown = ", ".join(f"{part}{i} {values[i]:.2f}" for i in order if active[i])
-        what = (
-            "mean KL" if unit == "nats" else "change of the decoded image from −1 to 1, squared and summed over pixels"
-        )
-        lines.append(f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; {what} in {unit}: {shown}")
+        change = "squared change of the decoded image from −1 to 1, summed over pixels"
+        what = "mean KL in nats" if unit == "nats" else change
+        lines.append(f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; {what}: {shown}")
     return lines

@@ -57,6 +57,8 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
     for name, values in evaluate(model, test, MEASURED).items():
         arrays[f"quantiles/{name}"] = _quantiles(values)
         arrays[f"mean/{name}"] = values.numpy().mean()
+        spread = float(values.std()) if len(values) > 1 else float("nan")
+        arrays[f"stderr/{name}"] = np.array(spread / len(values) ** 0.5)
     halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     return Summary(halves)
 

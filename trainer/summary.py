@@ -4,8 +4,9 @@ Measured on at most 10,000 images of the training split, but for the quantiles o
 split's. Arrays, by name: "kl/PART" (d,) mean nats per dimension where the model has a posterior; "effect/PART" (d,)
 mean squared change of the decoded image, summed over pixels, when a dimension goes from −1 to 1 at the mean;
 "variance/PART" (d,) of the posterior means; "percentiles/PART" (5, d) of them; "quantiles/TERM" (101,), and likewise of
-"psnr" (dB) and "ssim" of the decode of each image's code; "points" (n, d), "labels" (n,), "ids" (n,) for the map;
-"class_means" (k, d); "look/…" what the images have in common (trainer.look.Look).
+"psnr" (dB) and "ssim" of the decode of each image's code; "mean/TERM" and its standard error "stderr/TERM"; "points"
+(n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d); "look/…" what the images have in common
+(trainer.look.Look).
 """
 
 from __future__ import annotations

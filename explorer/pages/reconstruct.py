@@ -29,7 +29,8 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
 
 @st.fragment
 def _page(run: Run, others: Sequence[Checkpoint]) -> None:
-    left, stage = st.columns([5, 12], gap="large")
+    halves = st.container(horizontal=True, gap="large")
+    left, stage = halves.container(width=280), halves.container(width="stretch")
     with left:
         subjects = sources.choose(run)
         runs = [run, *controls.beside(run, others, on_rival=sources.several)]
@@ -47,12 +48,12 @@ def _page(run: Run, others: Sequence[Checkpoint]) -> None:
         except ValueError as error:
             st.error(str(error))
             return
-        if not subject.ready:
-            _steps(seen[0])
         understood = [understand(each, steps[-1].image) for each, steps in zip(runs, seen, strict=True)]
         for each, found in zip(runs, understood, strict=True):
             _row(each, found, alone=len(runs) == 1)
-        _sheet(runs, understood)
+        if not subject.ready:
+            _steps(seen[0])
+        _sheet(runs, seen, understood)
 
 
 def _side_by_side(runs: Sequence[Run], subjects: Sequence[sources.Subject]) -> None:
@@ -76,10 +77,15 @@ def _strip(caption: str, images: Sequence[np.ndarray] | np.ndarray) -> None:
 
 
 def _steps(steps: Sequence[Step]) -> None:
+    st.markdown("**From the picture to what the model sees**")
     with st.container(horizontal=True, gap="small"):
         for step in steps:
             if step.note != "off":
-                _picture(f"{step.title}: {step.note}", np.rint(step.image * 255).astype(np.uint8), 100)
+                _picture(f"{step.title}: {step.note}", _bytes(step), 100)
+
+
+def _bytes(step: Step) -> np.ndarray:
+    return np.rint(step.image * 255).astype(np.uint8)
 
 
 def _row(run: Run, found: Understood, alone: bool) -> None:
@@ -105,7 +111,7 @@ def _row(run: Run, found: Understood, alone: bool) -> None:
 
 def _cells(found: Understood) -> list[tuple[str, np.ndarray]]:
     colours, limit = pictures.difference(found.difference)
-    scale = f"difference, −{limit:.2f} (blue) to {limit:.2f} (red)"
+    scale = f"difference, ±{limit:.2f}, red where too bright"
     cells = [("input", found.seen), ("reconstruction", found.reconstruction), (scale, colours)]
     if found.samples is not None:
         cells.append(("draws from q(z|x), decoded", pictures.tiles(found.samples, 2)))
@@ -118,20 +124,19 @@ def _picture(caption: str, image: np.ndarray, side: int) -> None:
 
 
 def _table(found: Understood) -> str:
-    """Markdown: a column per figure, with the share of test images that have a lower value."""
-    columns = found.figures
-    places = ["" if f.percentile is None else f"{f.percentile:.0f} %" for f in columns]
-    rows = [
-        ["", *(figure.name for figure in columns)],
-        ["---"] * (len(columns) + 1),
-        ["this picture", *(f"{figure.value:.{figure.digits}f} {figure.unit}" for figure in columns)],
-        ["test images below", *places],
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("-", "−").replace("−−−", "---")
+    """Markdown: a row per figure, with the share of test images that have a lower value."""
+    rows = [["", "this picture", "test images below"], ["---"] * 3]
+    for figure in found.figures:
+        place = "" if figure.percentile is None else f"{figure.percentile:.0f} %"
+        rows.append([figure.name, f"{figure.value:.{figure.digits}f} {figure.unit}".replace("-", "−"), place])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _sheet(runs: Sequence[Run], understood: Sequence[Understood]) -> None:
-    rows = [(run.checkpoint.name, _cells(found)) for run, found in zip(runs, understood, strict=True)]
+def _sheet(runs: Sequence[Run], seen: Sequence[Sequence[Step]], understood: Sequence[Understood]) -> None:
+    rows = [("What the model sees", [(step.title, _bytes(step)) for step in seen[0] if step.note != "off"])]
+    for run, found in zip(runs, understood, strict=True):
+        figures = ", ".join(f"{f.name} {f.value:.{f.digits}f} {f.unit}".strip() for f in found.figures)
+        rows.append((f"{run.checkpoint.name}: {figures}", _cells(found)))
     st.download_button(
         "Download as PNG", lambda: pictures.sheet(rows), "reconstruction.png", "image/png", on_click="ignore",
         icon=":material/download:", help="Everything on the stage as one picture",

@@ -1,6 +1,6 @@
 """The deterministic autoencoder.
 
-    loss = ‖x − g(f(x))‖²
+    loss = ‖x − g(f(x))‖²,   g linear at its end, or through a sigmoid
 
 There is no prior: nothing says where the codes f(x) lie. z is in units of the codes' own spread over the data,
 z = (f(x) − centre) / spread, so that sliders mean the same as everywhere. Both are measured when training ends.
@@ -9,6 +9,7 @@ z = (f(x) − centre) / spread, so that sliders mean the same as everywhere. Bot
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -26,12 +27,16 @@ class AutoencoderOptions(nets.NetOptions):
     """The size of the code, and the nets."""
 
     latents: int = Field(10, ge=1, le=512, description="number of latent dimensions M")
+    output: Literal["linear", "sigmoid"] = Field(
+        "linear", description="what the decoder ends in; sigmoid keeps pixels between 0 and 1 and learns sharper images"
+    )
 
 
 class Autoencoder(LatentModel):
     """An encoder and a decoder, and nothing probabilistic."""
 
     Options = AutoencoderOptions
+    options: AutoencoderOptions
     units: Mapping[str, str] = {"reconstruction": "squared distance"}
     centre: Tensor  # (d,)
     variance: Tensor  # (d,)
@@ -49,14 +54,19 @@ class Autoencoder(LatentModel):
 
     def decode(self, z: Latent) -> Tensor:
         self.space["z"].check("z", z["z"])
-        return self.decoder(self.centre + z["z"] * self._spread).clamp(0, 1)
+        return self.reconstruct(self.centre + z["z"] * self._spread).clamp(0, 1)
+
+    def reconstruct(self, codes: Tensor) -> Tensor:
+        """g(codes) for codes (b, d) as the encoder gives them, (b, c, h, w)."""
+        out = self.decoder(codes)
+        return out.sigmoid() if self.options.output == "sigmoid" else out
 
     @property
     def _spread(self) -> Tensor:
         return self.variance.sqrt().clamp_min(1e-6)
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
-        return {"reconstruction": per_image((x - self.decoder(self.encoder(x))).square())}
+        return {"reconstruction": per_image((x - self.reconstruct(self.encoder(x))).square())}
 
     @torch.no_grad()
     def end(self, images: Images) -> None:

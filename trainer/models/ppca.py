@@ -89,4 +89,5 @@ class ProbabilisticPCA(Density, PCA):
         return -0.5 * (self.pixels * LOG_2PI + log_det + (along.square() / eigenvalues).sum(1) + rest / self.noise)
 
     def facts(self) -> dict[str, str]:
-        return {**super().facts(), "σ of p(x|z)": f"{float(self.noise.sqrt()):.4f} of the grey range"}
+        exact = {"estimator": "exact: the posterior is, so the ELBO is log p(x)"}
+        return {**super().facts(), **exact, "σ of p(x|z)": f"{float(self.noise.sqrt()):.4f} of the grey range"}
