@@ -90,7 +90,7 @@ def _steps(
             return bool(stopped) or control.waiting() or snapshots.is_due(state.step) or journal.save_is_due()
 
         snapshots.take(state.step)
-        while state.step < options.steps and not stopped:
+        while state.step < options.steps:
             rate = options.rate
             for step, measures in train(model, images, options, state, pause=pause):
                 if measures:
@@ -111,6 +111,8 @@ def _steps(
                     journal.save(model, state, snapshots)
                 if stopped or options.rate != rate:
                     break  # the loop goes on from any state, now at another rate
+            if stopped:
+                break
     return state.step >= options.steps
 
 
