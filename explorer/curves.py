@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 COLOURS = (figures.BLUE, figures.VERMILION, "#009E73", figures.ORANGE, "#CC79A7", figures.SKY)
+FAINT = 0.1  # nats; below it a dimension is not drawn as if it carried much
 DASHES = ("solid", "dash", "dot", "dashdot")
 NOT_TERMS = ("step", "seconds", "rate", "images_per_second")
 History = Sequence[Mapping[str, Any]]
@@ -61,7 +62,7 @@ def marks(history: History) -> dict[str, Any]:
     }
 
 
-def terms(history: History, knobs: Sequence[str], units: Mapping[str, str], steps: int) -> Figure:
+def terms(history: History, knobs: Sequence[str], units: Mapping[str, str]) -> Figure:
     """Loss and terms against the step."""
     lines = measures(history)
     x = np.array([line["step"] for line in lines])
@@ -73,15 +74,14 @@ def terms(history: History, knobs: Sequence[str], units: Mapping[str, str], step
     ]  # fmt: skip
     kinds = {units.get(name, "nats") for name in shown if name != "loss"} or {"nats"}
     unit = ", ".join(sorted(kinds))
-    return figures.figure(traces, "Loss and its terms, mean per image", "step", unit,
-                          xaxis={"range": [0, max(steps, 1)]}, **marks(history))  # fmt: skip
+    return figures.figure(traces, "Loss and its terms, mean per image", "step", unit, **marks(history))  # fmt: skip
 
 
 def _titled(name: str, lines: History) -> str:
     return f"{name}, summed" if isinstance(lines[-1].get(name), list) else name
 
 
-def per_dimension(history: History, steps: int) -> Figure | None:
+def per_dimension(history: History) -> Figure | None:
     """Each term that has a number per dimension, as a picture: a row per dimension, the largest at the end on top."""
     lines = measures(history)
     rows: list[tuple[str, np.ndarray]] = []
@@ -96,11 +96,13 @@ def per_dimension(history: History, steps: int) -> Figure | None:
     heat = {
         "type": "heatmap", "x": [line["step"] for line in lines], "y": [label for label, _ in rows],
         "z": np.array([values for _, values in rows]), "colorscale": "Viridis", "zmin": 0,
+        "zmax": max(FAINT, *(float(values.max()) for _, values in rows)),
         "colorbar": {"title": {"text": "nats"}, "thickness": 12},
         "hovertemplate": "%{y} at step %{x}: %{z:.2f} nats<extra></extra>",
     }  # fmt: skip
-    return figures.figure([heat], "KL of each dimension, mean per image", "step", "dimension", hovermode="closest",
-                          xaxis={"range": [0, max(steps, 1)]}, yaxis={"type": "category", "nticks": 12})  # fmt: skip
+    rows_axis = {"type": "category", "nticks": 12}
+    title = "KL of each dimension, mean per image"
+    return figures.figure([heat], title, "step", "dimension", hovermode="closest", yaxis=rows_axis)
 
 
 def compared(histories: Mapping[str, History], name: str, unit: str) -> Figure:

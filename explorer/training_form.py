@@ -58,33 +58,37 @@ def show() -> None:
     """The whole form; a change reruns only this."""
     from trainer import models
 
+    known = models.names()
+    usual = next((name for name in known if issubclass(models.get(name), trainer.Density)), known[0])
     model = st.selectbox(
-        "Model", models.names(), **_kept("model", models.names()[0]),
+        "Model", known, **_kept("model", usual),
         help="The families of models; the line below says what the chosen one is",
     )  # fmt: skip
     kind = models.get(model)
     st.caption(models.about(model))
-    data, images = _data()
+    with st.container():  # so that an error in here moves nothing below out of its place
+        data, images = _data()
+        name = st.text_input(
+            "Name of the new checkpoint", **_kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
+            help="Small letters, digits, dots and hyphens; the name of its folder",
+        )  # fmt: skip
+        wrong = _named(name)
+    start = st.container()  # its button waits for what the options below are
     own, training = form.entries(kind.Options), [] if kind.closed_form else form.entries(trainer.TrainOptions)
     values: dict[str, Any] = {}
-    with st.expander("Options of the model", expanded=True):
-        wrong = _widgets(model, own, values, kind.Options)
+    with st.expander("Options of the model"):
+        wrong |= _widgets(model, own, values, kind.Options)
     with st.expander("Options of the training"):
         wrong |= _widgets(model, [*training, *_places()], values, None)
-    if not wrong:
-        wrong |= _together(kind, own, training, values)
-    name = st.text_input(
-        "Name of the new checkpoint", **_kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
-        help="Small letters, digits, dots and hyphens; the name of its folder",
-    )  # fmt: skip
-    wrong |= _named(name)
-    ready = data is not None and not wrong
-    if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
-                 help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
-        _start(name, model, {"data": data, **form.chosen([*own, *training, *_places()], values)})
-    if ready and images is not None:
-        options = form.chosen(own, values)
-        _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data}", images)
+    with start:
+        wrong = wrong or _together(kind, own, training, values)
+        ready = data is not None and not wrong
+        if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
+                     help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
+            _start(name, model, {"data": data, **form.chosen([*own, *training, *_places()], values)})
+        if ready and images is not None:
+            options = form.chosen(own, values)
+            _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data}", images)
 
 
 def _proposed(model: str, data: str | None) -> str:
@@ -116,7 +120,8 @@ def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
 def _data() -> tuple[str | None, Images | None]:
     """The data's name or path, None until there is one, and its images where nothing need be fetched for them."""
     names = [*trainer.data_names(), OWN]
-    name = st.selectbox("Data", names, **_kept("data", names[0]), help="The images to train on")
+    here = next(name for name in names if name == OWN or trainer.data_is_here(name))
+    name = st.selectbox("Data", names, **_kept("data", here), help="The images to train on")
     if name == OWN:
         path = st.text_input(
             "Path", **_kept("path", ""), placeholder="/home/me/pictures",
@@ -146,10 +151,10 @@ def _look(images: Images) -> None:
     import torch
 
     some = trainer.to_bytes(images.batch(torch.arange(min(LOOK, len(images)))))
-    picture, width = pictures.crisp(pictures.strip(list(some)), 300)
+    picture, _ = pictures.crisp(pictures.strip(list(some)), 300)
     c, h, w = images.shape
     about = f"{len(images):,} images of {h} × {w}, {'grey' if c == 1 else 'RGB'}"
-    st.image(picture, width=min(width, 320), caption=about)
+    st.image(picture, width="stretch", caption=about)
 
 
 def _widgets(model: str, fields: list[Entry], values: dict[str, Any], options: Any) -> bool:

@@ -21,33 +21,46 @@ WORDS = {
 
 
 def follow(job: Job | None, checkpoint: Checkpoint | None) -> None:
-    """Curves and pictures; looked at again and again while the job lives."""
+    """What a training does, its pictures and its curves; looked at again and again while the job lives."""
     state = jobs.state(job) if job else ""
-    lives = state in jobs.ALIVE
-    st.fragment(_follow, run_every=EVERY if lives else None)(job, checkpoint, state)
     name = job.name if job else checkpoint.name if checkpoint else ""
-    if not lives or st.toggle("Replay so far", key=f"replay/{name}", help="The training up to now, step by step"):
-        _replay(name)
-
-
-def _follow(job: Job | None, checkpoint: Checkpoint | None, state: str) -> None:
+    if job and state in jobs.ALIVE:
+        st.fragment(_live, run_every=EVERY)(job, state)
+        if st.toggle("Replay so far", key=f"replay/{name}", help="The training up to now, step by step"):
+            _replay(name)
+        return
     if job:
-        now = jobs.state(job)
-        if now != state:
-            st.rerun()  # buttons depend on it
-        checkpoint = job.checkpoint or checkpoint
-        _headline(job, now, checkpoint)
+        _headline(job, state, job.checkpoint)
+        checkpoint = checkpoint or job.checkpoint
+    if checkpoint:
+        _replay(name)
+        _curves(checkpoint)
+
+
+def _live(job: Job, state: str) -> None:
+    now, checkpoint = jobs.state(job), job.checkpoint
+    if now != state:
+        st.rerun()  # the buttons depend on it
+    _headline(job, now, checkpoint)
     if checkpoint is None:
         return
     try:
-        history = checkpoint.history()
         film = trainer.load_film(checkpoint.path)
     except ValueError as error:
         st.error(str(error))
-        return
-    if state in jobs.ALIVE and film and film.steps:
+        film = None
+    if film and film.steps:
         picture, width = pictures.crisp(films.sheet(film, -1), 480)
         st.image(picture, width=width, caption=f"Step {film.steps[-1]:,}: {films.ROWS}")
+    _curves(checkpoint)
+
+
+def _curves(checkpoint: Checkpoint) -> None:
+    try:
+        history = checkpoint.history()
+    except ValueError as error:
+        st.error(str(error))
+        return
     charts(checkpoint, history)
     for step, words in curves.events(history)[-3:]:
         st.caption(f"After step {step:,}: {words}")
@@ -92,11 +105,9 @@ def charts(checkpoint: Checkpoint, history: curves.History) -> None:
     if not curves.measures(history):
         st.caption("No measures yet: the curves begin at the first ones.")
         return
-    steps = checkpoint.config.training["steps"]
-    knobs = _knobs(checkpoint)
-    figure = curves.terms(history, list(knobs), _units(checkpoint), steps)
+    figure = curves.terms(history, list(_knobs(checkpoint)), _units(checkpoint))
     st.plotly_chart(figure, config=figures.CONFIG, key=f"terms/{checkpoint.name}")
-    heat = curves.per_dimension(history, steps)
+    heat = curves.per_dimension(history)
     if heat:
         st.plotly_chart(heat, config=figures.CONFIG, key=f"dimensions/{checkpoint.name}")
 

@@ -293,14 +293,14 @@ HISTORY: list[dict[str, Any]] = [
 
 
 def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
-    figure = curves.terms(HISTORY, ["beta"], {}, 40)
+    figure = curves.terms(HISTORY, ["beta"], {})
     drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
     assert drawn == {"loss": ([10, 20], [9, 7]), "kl/z, summed": ([10, 20], [4, 2.5])}
     assert [shape.x0 for shape in figure.layout.shapes] == [12, 25]
     assert [note.text for note in figure.layout.annotations] == ["beta = 2", "stopped"]
-    heat = curves.per_dimension(HISTORY, 40)
+    heat = curves.per_dimension(HISTORY)
     assert heat and list(heat.data[0].y) == ["z0", "z1"] and np.array(heat.data[0].z).tolist() == [[1, 0.5], [3, 2]]
-    assert curves.per_dimension([{"step": 1, "loss": 1.0}], 2) is None
+    assert curves.per_dimension([{"step": 1, "loss": 1.0}]) is None
     assert curves.pace(HISTORY, 32, 40) == (20, 320.0, 2.0)
     assert curves.pace([], 32, 40) is None
     both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")

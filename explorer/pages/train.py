@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from explorer import jobs, training_form, training_watch
+from explorer import controls, jobs, training_form, training_watch
 from trainer import Checkpoint
 
 TITLE = "Train"
@@ -34,13 +34,15 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
                 "pictures appear here.")  # fmt: skip
         return
     states = {name: jobs.state(job) for name, job in known.items()}
-    asked = st.session_state.pop("watch", None) or st.query_params.get("run")
-    if "watched" not in st.session_state or asked in names or st.session_state["watched"] not in names:
+    asked = st.session_state.pop("watch", None)
+    if asked is None and "watched" not in st.session_state:
+        asked = st.query_params.get("run")
+    if asked in names or st.session_state.get("watched") not in names:
         st.session_state["watched"] = asked if asked in names else names[0]
     titles = {name: f"{name} ({states[name]})" if name in states else name for name in names}
     name = st.selectbox(
         "Training", names, key="watched", format_func=lambda name: titles.get(name, name),
-        help="The jobs of this machine, the newest first, then all other checkpoints",
+        help="The jobs of this machine, the newest first, then all other checkpoints", persist_state="session",
     )  # fmt: skip
     st.query_params["run"] = name
     job, checkpoint = known.get(name), saved.get(name)
@@ -55,9 +57,9 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
 def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
     """What can be done with a training that does not run."""
     whole = checkpoint or (job.checkpoint if job else None)
-    if checkpoint and st.button("Explore", type="primary", icon=":material/tune:", help="Opens its traversals"):
-        st.session_state["checkpoint"] = name
-        st.switch_page(links["traversals"])
+    if checkpoint:
+        st.button("Explore", type="primary", icon=":material/tune:", on_click=controls.explore,
+                  args=(links["traversals"], name), help="Opens its traversals")  # fmt: skip
     if whole and (whole.path / "state.safetensors").is_file():
         planned = whole.config.training["steps"]
         done = jobs.last_step(whole) >= planned
