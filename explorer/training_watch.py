@@ -26,7 +26,9 @@ def follow(job: Job | None, checkpoint: Checkpoint | None) -> None:
     name = job.name if job else checkpoint.name if checkpoint else ""
     if job and state in jobs.ALIVE:
         st.fragment(_live, run_every=EVERY)(job, state)
-        if st.toggle("Replay so far", key=f"replay/{name}", help="The training up to now, step by step"):
+        if state == jobs.RUNNING and st.toggle(
+            "Replay so far", key=f"replay/{name}", help="The training up to now, step by step"
+        ):
             _replay(name)
         return
     if job:

@@ -19,10 +19,10 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     st.subheader("Train", anchor=False)
     st.caption(__doc__)
     left, stage = st.columns([5, 12], gap="large")
+    with stage:  # first, since the form takes a few steps to see how long all will take
+        _watch(found, links)
     with left:
         training_form.show()
-    with stage:
-        _watch(found, links)
 
 
 def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
@@ -39,12 +39,14 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
         asked = st.query_params.get("run")
     if asked in names or st.session_state.get("watched") not in names:
         st.session_state["watched"] = asked if asked in names else names[0]
-    titles = {name: f"{name} ({states[name]})" if name in states else name for name in names}
     name = st.selectbox(
-        "Training", names, key="watched", format_func=lambda name: titles.get(name, name),
+        "Training", names, key="watched",
         help="The jobs of this machine, the newest first, then all other checkpoints", persist_state="session",
     )  # fmt: skip
     st.query_params["run"] = name
+    others = [f"{other} ({state})" for other, state in states.items() if other != name and state in jobs.ALIVE]
+    if others:
+        st.caption(f"Also under way: {', '.join(others)}")
     job, checkpoint = known.get(name), saved.get(name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if job and states[name] in jobs.ALIVE:
