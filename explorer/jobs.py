@@ -252,4 +252,10 @@ def move_up(job: Job) -> None:
 def options_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint's options, of its model and of its training, and its data: what a form is filled with."""
     config = checkpoint.config
-    return {**config.options, **config.training, "data": config.data.name, "size": config.data.size}
+    return {
+        **config.options,
+        **config.training,
+        "data": config.data.name,
+        "size": config.data.size,
+        "side": config.data.side,
+    }

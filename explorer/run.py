@@ -31,8 +31,7 @@ class Run:
     @cached_property
     def images(self) -> Images:
         """The test split of the data that the model was trained on; where they are not `here`, that fetches them."""
-        data = self.checkpoint.config.data
-        return trainer.load_data(data.name, "test", data.size)
+        return self.checkpoint.config.data.load("test")
 
     @property
     def images_are_here(self) -> bool:
@@ -148,12 +147,12 @@ def settle() -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the data …")
-def images_of(name: str, changed: float) -> Images:
+def images_of(name: str, side: int | None, changed: float) -> Images:
     """The training images of a data set; `changed` makes a person's own set new when its files are.
 
     Raises ValueError or OSError with a sentence.
     """
-    return trainer.load_data(name, "train")
+    return trainer.load_data(name, "train", side=side)
 
 
 @st.cache_data(max_entries=64, show_spinner="Taking a few steps, to see how long all will take …")

@@ -6,6 +6,7 @@ A new model adds a `Chapter` here, with links to its checkpoints; a chapter is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ class Link:
             latent.setdefault(part, [0.0] * dims)[int(dim)] = value
         views = {part: ",".join(f"{value:g}" for value in values) for part, values in latent.items()}
         return {"checkpoint": self.checkpoint, **views}
+
+    def said(self, config: Config, summary: Summary) -> list[str]:
+        """The sentences of its facts; one that a checkpoint of another kind cannot give is left out."""
+        sentences = []
+        for name in self.facts:
+            with suppress(KeyError):
+                sentences.append(FACTS[name](config, summary))
+        return sentences
 
 
 @dataclass(frozen=True)

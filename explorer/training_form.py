@@ -27,8 +27,8 @@ def _kept(what: str, default: Any) -> dict[str, Any]:
     return {"key": key, "persist_state": "session"}
 
 
-def _places() -> list[Entry]:
-    return [entry for entry in form.entries(trainer.Place) if entry.name in ("size", "half", "note")]
+def _places(*names: str) -> list[Entry]:
+    return [entry for entry in form.entries(trainer.Place) if entry.name in (names or ("size", "half", "note"))]
 
 
 def _free(name: str) -> str:
@@ -49,7 +49,7 @@ def fill(checkpoint: Checkpoint) -> None:
     held = {f"{config.model}/{field.name}": field.shown(values[field.name]) for field in fields if field.name in values}
     data = config.data.name if config.data.name in trainer.data_names() else OWN
     held |= {"model": config.model, "data": data, f"name/{config.model}/{config.data.name}": _free(checkpoint.name)}
-    held |= {"path": config.data.name} if data == OWN else {}
+    held |= {"path": config.data.name, "side": config.data.side} if data == OWN else {}
     st.session_state.update({f"train/{what}": value for what, value in held.items()})
 
 
@@ -67,7 +67,7 @@ def show() -> None:
     kind = models.get(model)
     st.caption(models.about(model))
     with st.container():  # so that an error in here moves nothing below out of its place
-        data, images = _data()
+        data, side, images = _data()
         name = st.text_input(
             "Name of the new checkpoint", **_kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
             help="Small letters, digits, dots and hyphens; the name of its folder",
@@ -85,10 +85,18 @@ def show() -> None:
         ready = data is not None and not wrong
         if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
                      help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
-            _start(name, model, {"data": data, **form.chosen([*own, *training, *_places()], values)})
+            _start(
+                name,
+                model,
+                {
+                    "data": data,
+                    **({"side": side} if side else {}),
+                    **form.chosen([*own, *training, *_places()], values),
+                },
+            )
         if ready and images is not None:
             options = form.chosen(own, values)
-            _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data}", images)
+            _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data} {side}", images)
 
 
 def _proposed(model: str, data: str | None) -> str:
@@ -117,8 +125,11 @@ def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
     st.rerun()
 
 
-def _data() -> tuple[str | None, Images | None]:
-    """The data's name or path, None until there is one, and its images where nothing need be fetched for them."""
+def _data() -> tuple[str | None, int | None, Images | None]:
+    """The data's name or path, None until there is one; the side that images of a folder are brought to; and the images
+    where nothing need be fetched for them.
+    """
+    side = None
     names = [*trainer.data_names(), OWN]
     here = next(name for name in names if name == OWN or trainer.data_is_here(name))
     name = st.selectbox("Data", names, **_kept("data", here), help="The images to train on")
@@ -129,21 +140,24 @@ def _data() -> tuple[str | None, Images | None]:
         ).strip()  # fmt: skip
         if not path:
             st.caption("Give the path of a folder of images, or of an .npz file with an array “images”.")
-            return None, None
+            return None, None, None
         name = str(Path(path).expanduser().absolute())
         if not Path(name).exists():
             st.error(f"There is no folder or file “{name}”.")
-            return None, None
+            return None, None, None
+        if Path(name).is_dir():
+            (field,) = _places("side")
+            side = _widget(field, _kept("side", None), idle=False)
     if not trainer.data_is_here(name):
         st.caption(f"The images of {name} are not on this machine yet: they are fetched when the training starts.")
-        return name, None
+        return name, side, None
     try:
-        images = run.images_of(name, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
+        images = run.images_of(name, side, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
         _look(images)
     except (ValueError, OSError) as error:
         st.error(str(error))
-        return None, None
-    return name, images
+        return None, None, None
+    return name, side, images
 
 
 def _look(images: Images) -> None:

@@ -124,7 +124,6 @@ def test_colour_rows_are_whole_channels_one_after_another(openml: Stand) -> None
 
 
 @pytest.mark.parametrize("broken", ["missing", "truncated", "fewer rows", "other values", "no server"])
-@pytest.mark.filterwarnings("ignore")  # the client says aloud that it tries again
 def test_a_failed_fetch_says_what_to_do_and_leaves_nothing(
     openml: Stand, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from trainer import checkpoint, models
 from trainer.checkpoint import Config
@@ -15,6 +16,7 @@ from trainer.data import Images
 from trainer.latent import Density, LatentModel, Shape
 from trainer.likelihood import log_weights
 from trainer.models.pca import principal_components
+from trainer.train import TrainOptions, train
 
 SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50), (1, 112, 92), (3, 128, 128)]
 SMALL: dict[str, Any] = {"latents": 3, "hidden": (16,), "channels": 8}  # with 4, all ReLUs of a stage may start dead
@@ -334,3 +336,41 @@ def test_half_precision_weights_open_as_full_ones(tmp_path: Path) -> None:
         assert rounded.dtype == torch.float32
         torch.testing.assert_close(rounded, exact, rtol=1e-3, atol=1e-6, msg=name)
         assert not torch.equal(rounded, exact), name
+
+
+@cache
+def blobs(shape: Shape) -> Images:
+    """64 images of one soft blob each, which moves about: what a few latent dimensions can tell."""
+    generator = torch.Generator().manual_seed(0)
+    c, h, w = shape
+    centre = 0.2 + 0.6 * torch.rand(64, 2, 1, 1, generator=generator)
+    tint = 0.5 + 0.5 * torch.rand(64, c, 1, 1, generator=generator)
+    y, x = torch.linspace(0, 1, h)[:, None], torch.linspace(0, 1, w)
+    distance = (y - centre[:, 0]).square() + (x - centre[:, 1]).square()  # (64, h, w)
+    return Images("blobs", (255 * tint * (-distance / 0.04).exp()[:, None]).round().to(torch.uint8))
+
+
+@each_shape
+@each_case
+def test_a_short_training_beats_the_mean_image(case: tuple[str, str | None], shape: Shape) -> None:
+    images = blobs(shape)
+    torch.manual_seed(0)
+    kind = models.get(case[0])
+    quick = {"hidden": (64,), "likelihood": "gaussian", "std": 0.05}
+    fields = kind.Options.model_fields
+    model = kind(shape, kind.Options.read({**options_of(*case), **{k: v for k, v in quick.items() if k in fields}}))
+    x = images.batch(torch.arange(64))
+    mean_image = (x - x.mean(0)).square().mean()
+
+    def error() -> Tensor:
+        with torch.no_grad():
+            return (model.eval().decode(model.encode(x)) - x).square().mean()
+
+    if not model.begin(images):
+        options = TrainOptions(steps=240, batch=16, rate=3e-3, decay=False, every=20)
+        for _ in train(model, images, options):
+            model.end(images)
+            if error() < 0.8 * mean_image:
+                break
+            model.train()
+    assert error() < 0.8 * mean_image

@@ -10,7 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+import trainer
 from trainer import data
+from trainer.checkpoint import describe
+from trainer.commands import run
 
 
 @pytest.fixture(autouse=True)
@@ -241,3 +244,21 @@ def test_a_full_disk_is_said_before_anything_is_written(
     with pytest.raises(OSError, match="GB free"):
         data.load(str(path))
     assert kept(home) == []
+
+
+def test_the_command_line_trains_on_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder_of(tmp_path / "pets", 40)
+    _add(path / "cat", (30, 40))
+    out = tmp_path / "checkpoints" / "pets-vae"
+    command = ["train", "vae", "--data", str(path), "--out", str(out), "--steps", "5", "--hidden", "8"]
+    with pytest.raises(ValueError, match="--side 64"):
+        run(command)
+    assert not out.exists()
+    run([*command, "--side", "16"])
+    found = trainer.Checkpoint(out, describe(out).config)
+    assert (found.config.shape, found.config.data.side) == ((1, 16, 16), 16)
+    assert found.config.data.class_names == ["cat", "dog"]
+    assert len(found.config.data.load("train")) == 37
+    assert "A folder of images" in (out / "README.md").read_text(encoding="utf-8")
+    run(["fetch", "digits"])
+    assert "digits is here: 1,618 images to train on, 179 images to test on" in capsys.readouterr().out

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import shutil
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from conftest import ROOT
 from playwright.sync_api import Page, expect
 from scipy.stats import norm
+from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import toys
@@ -51,13 +54,51 @@ def test_a_link_has_a_latent_of_its_checkpoint(link: Link) -> None:
         assert len(numbers) == space[part].dims
         assert {f"{part}/{dim}": value for dim, value in enumerate(numbers) if value} == link.at
     config = SHIPPED[link.checkpoint].config
-    assert all(FACTS[name](config, summary) for name in link.facts)
+    assert len(link.said(config, summary)) == len(link.facts)
 
 
 def test_a_link_to_a_dimension_that_is_not_there_is_refused() -> None:
     summary = trainer.load_summary(SHIPPED["vae-digits"].path)
     with pytest.raises(ValueError, match="z has 10"):
         Link("vae-digits", "", at={"z/10": 1}).query(summary)
+
+
+def test_a_fact_that_a_checkpoint_cannot_give_is_left_out() -> None:
+    found = SHIPPED["pca-digits"]  # no KL, no β
+    link = Link(found.name, "", facts=tuple(FACTS))
+    assert link.said(found.config, trainer.load_summary(found.path)) == [FACTS["kept"](found.config, None)]  # type: ignore[arg-type]
+
+
+def page_of_a_folder() -> None:
+    import streamlit as st
+
+    import trainer
+    from explorer.pages import tour
+
+    links: dict[str, st.Page] = {}
+    links["traversals"] = st.Page(lambda: tour.show(trainer.checkpoints(), links), title="Traversals", url_path="t")
+    st.navigation(list(links.values())).run()
+
+
+@pytest.mark.parametrize(("damaged", "errors", "links"), [("summary.npz", 4, 0), ("preview.png", 0, 4)])
+def test_a_damaged_checkpoint_is_a_sentence(
+    damaged: str, errors: int, links: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SHIPPED["pca-digits"].path, tmp_path / "pca-digits")
+    (tmp_path / "pca-digits" / damaged).write_bytes(b"no archive and no picture")
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
+    page = AppTest.from_function(page_of_a_folder, default_timeout=30).run()
+    assert not page.exception
+    assert [header.value for header in page.header] == ["1. Principal component analysis", "2. Autoencoder and VAE"]
+    assert len(page.error) == errors and all("cannot be read" in error.value for error in page.error)
+    assert len(page.get("page_link")) == links
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
+    page = AppTest.from_function(page_of_a_folder, default_timeout=30).run()
+    assert not page.exception and not page.header
+    assert "without CHECKPOINTS" in page.info[0].value
 
 
 def test_chapters_come_with_their_checkpoints() -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
+    from trainer.data import Images, Split
     from trainer.latent import LatentModel
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
@@ -30,9 +31,16 @@ ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
 class Data(BaseModel):
     """Which images a model was trained on."""
 
-    name: str
+    name: str  # of a data set, or the path of a folder or an .npz file
     size: int | None = None
+    side: int | None = None  # px, to which the images of a folder were brought
     class_names: list[str] = []
+
+    def load(self, split: Split) -> Images:
+        """The images themselves. Raises ValueError or OSError where they cannot be had."""
+        from trainer import data
+
+        return data.load(self.name, split, self.size, self.side)
 
 
 class Resumed(BaseModel):

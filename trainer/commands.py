@@ -1,9 +1,7 @@
-"""python -m trainer: train, resume, measure, list, show, sample. With --models FILE.py, of one's own models too."""
+"""python -m trainer: train, resume, measure, fetch, list, show, sample; with --models FILE.py for your own models."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -62,6 +60,16 @@ def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> Non
     print(f"measured {folder}: {', '.join(map(' '.join, checkpoint.describe(folder).config.measured.items()))}")
 
 
+def _fetch(name: tyro.conf.Positional[str], /) -> None:
+    """Fetch a data set once, so that it is on this machine.
+
+    Args:
+        name: one of the data sets that the command `list` names
+    """
+    sizes = [f"{len(data.load(name, split)):,} images to {split} on" for split in ("train", "test")]
+    print(f"{name} is here: {', '.join(sizes)}")
+
+
 def _list() -> None:
     """The models, data sets and checkpoints there are."""
     print("models")
@@ -69,14 +77,11 @@ def _list() -> None:
         print(f"  {name:14} {models.about(name)}")
     print("data sets")
     for name in data.names():
-        print(f"  {name:14} {_first_line(importlib.import_module(f'trainer.data.{name}'))}")
+        missing = "" if data.is_here(name) else f" Not here yet: python -m trainer fetch {name}"
+        print(f"  {name:14} {data.about(name, whole=False)}{missing}")
     print(f"checkpoints in {checkpoint.root().name}")
     for found in checkpoint.checkpoints():
         print(f"  {found.name:22} {found.config.model} on {found.config.data.name}, {found.config.trained:%Y-%m-%d}")
-
-
-def _first_line(module: Any) -> str:
-    return (inspect.getdoc(module) or "").splitlines()[0]
 
 
 def _show(folder: tyro.conf.Positional[Path], /) -> None:
@@ -157,6 +162,7 @@ def run(arguments: list[str]) -> None:
             "train": _train_help,
             "resume": _resume,
             "measure": _measure,
+            "fetch": _fetch,
             "list": _list,
             "show": _show,
             "sample": _sample,

@@ -49,7 +49,7 @@ def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bo
     if not resume:
         checkpoint.check_folder(folder)
     options = TrainOptions.read(config.training)
-    images, test = (data.load(config.data.name, split, config.data.size) for split in ("train", "test"))
+    images, test = config.data.load("train"), config.data.load("test")
     torch.manual_seed(options.seed)
     model = checkpoint.build(config).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast for conv nets on a CPU
@@ -139,7 +139,7 @@ def measure(folder: Path, device: torch.device) -> None:
     """Measure a checkpoint anew from its weights, which stay as they are, and so does its history."""
     config = checkpoint.describe(folder).config
     model = checkpoint.load(folder, str(device))
-    images, test = (data.load(config.data.name, split, config.data.size) for split in ("train", "test"))
+    images, test = config.data.load("train"), config.data.load("test")
     report = Report.of(folder.name, model, images, test, config)
     with interrupt.held():
         report.write(folder)

@@ -18,9 +18,14 @@ from trainer.train import TrainOptions
 class Place(Options):
     """Where the images come from and where the checkpoint goes."""
 
-    data: str = Field("digits", description=f"data set: {', '.join(data.names())}")
+    data: str = Field(
+        "digits", description=f"data set: {', '.join(data.names())}; or the path of a folder of images or an .npz file"
+    )
     out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
     size: int | None = Field(None, ge=1, description="train on this many images instead of all")
+    side: int | None = Field(
+        None, ge=8, le=128, description="crop and resize the images of a folder to this many pixels a side"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
     note: str = Field("", description="a sentence for the model card")
@@ -69,13 +74,15 @@ def train(name: str, chosen: Options) -> None:
     where = device.choose(place.device)
     checkpoint.check_folder(place.out)
     with turns.turn(str(where), place.out.name) if place.queue else nullcontext():
-        images = data.load(place.data, "train", place.size)
+        images = data.load(place.data, "train", place.size, place.side)
         config = checkpoint.Config(
             model=name,
             model_file=models.source(name),
             options=options.model_dump(mode="json"),
             shape=images.shape,
-            data=checkpoint.Data(name=place.data, size=place.size, class_names=list(images.class_names)),
+            data=checkpoint.Data(
+                name=place.data, size=place.size, side=place.side, class_names=list(images.class_names)
+            ),
             training=training.model_dump(mode="json"),
             command=this_command(),
             trained=checkpoint.now(),

@@ -8,7 +8,7 @@ import streamlit as st
 
 import trainer
 from explorer import figures
-from explorer.tour import CHAPTERS, FACTS, Chapter, Link
+from explorer.tour import CHAPTERS, Chapter, Link
 from explorer.tour_figures import FIGURES
 from trainer import Checkpoint
 
@@ -51,14 +51,15 @@ def _explain(chapter: Chapter) -> None:
 
 
 def _link(link: Link, checkpoint: Checkpoint, page: st.Page) -> None:
-    """A link to the view, with what the checkpoint itself says; a view that it does not have is left out."""
+    """A link to the view, with what the checkpoint itself says."""
     try:
         summary = trainer.load_summary(checkpoint.path)
         query = link.query(summary)
-        facts = [FACTS[name](checkpoint.config, summary) for name in link.facts]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError) as error:
+        st.error(f"{link.label}: {error}")
         return
     st.page_link(page, label=link.label, icon=page.icon, query_params=query, help=f"{page.title} of {checkpoint.name}")
+    facts = link.said(checkpoint.config, summary)
     if facts:
         st.caption("  \n".join([f"{checkpoint.name}: {facts[0]}", *facts[1:]]))
 

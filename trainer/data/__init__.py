@@ -118,10 +118,11 @@ def is_here(name: str) -> bool:
     return name in names() and (archive is None or archive.path() is not None)
 
 
-def about(name: str) -> str:
-    """What a data set is, in a few sentences, from its module."""
-    module = "_npz" if name.endswith(".npz") else "_folder" if is_path(name) else name
-    return " ".join((inspect.getdoc(_set(module)) or "").split())
+def about(name: str, whole: bool = True) -> str:
+    """What a data set is, from its module: a few sentences, or their first line."""
+    module = name if name in names() else "_npz" if name.endswith(".npz") else "_folder"
+    text = inspect.getdoc(_set(module)) or ""
+    return " ".join(text.split()) if whole else text.splitlines()[0]
 
 
 def _set(name: str) -> Any:

@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,7 +95,8 @@ class Archive:
         temporary = folder / f".{self.name}-{os.getpid()}"
         temporary.mkdir(parents=True, exist_ok=True)
         try:
-            with bytes_on_disk(temporary, f"fetching {self.title}, then reading it"):
+            with bytes_on_disk(temporary, f"fetching {self.title}, then reading it"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the client says aloud that it tries again
                 found = fetch_openml(
                     self.openml, version=1, data_home=str(temporary), as_frame=False, parser="liac-arff"
                 )
