@@ -166,6 +166,12 @@ def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
     st.switch_page(st.session_state["pages"]["traversals"], query_params=view_of(run, latent))
 
 
+def explore(page: st.Page, name: str) -> None:
+    """Go to a page with a checkpoint chosen; what the address said of another view is dropped. For a callback."""
+    st.session_state["checkpoint"] = name
+    st.switch_page(page)
+
+
 def rival(run: Run, others: Sequence[Checkpoint]) -> Checkpoint | None:
     """A checkpoint on the same data, of about the same size, that has a prior where this one has none, or has none
     where this one does.

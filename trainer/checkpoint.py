@@ -52,6 +52,13 @@ class Resumed(BaseModel):
     versions: dict[str, str]
 
 
+class Turned(BaseModel):
+    """What a person changed while it trained."""
+
+    step: int  # after this one
+    changed: dict[str, float]
+
+
 class Config(BaseModel):
     """config.json: what must be known to build the model again."""
 
@@ -75,6 +82,7 @@ class Config(BaseModel):
     measured: dict[str, str] = {}  # a figure or two for people, with units
     versions: dict[str, str]
     resumed: list[Resumed] = []  # oldest first
+    turned: list[Turned] = []  # oldest first
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,12 @@ class Checkpoint:
         return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()[:16]
 
     def history(self) -> list[dict[str, Any]]:
-        """The measures of its training, oldest first. Raises ValueError that names the line that is damaged."""
+        """What happened in its training, oldest first: measures (lines with a "loss"), and what was changed or refused.
+
+        A last line that is being written is left out. Raises ValueError that names the line that is damaged.
+        """
         path = self.path / "history.jsonl"
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
         return [_measures(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
@@ -202,11 +213,15 @@ def load(folder: Path | str, device: str = "cpu") -> LatentModel:
     return model.eval().to(place)
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless every file system and link can hold the name of a checkpoint."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise ValueError(f'"{name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+
+
 def check_folder(folder: Path) -> None:
-    """Raise ValueError unless a new checkpoint can stand there: an empty folder or none, and a name that every file
-    system and link can hold."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", folder.name):
-        raise ValueError(f'"{folder.name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+    """Raise ValueError unless a new checkpoint can stand there: a name that can be one, and an empty folder or none."""
+    check_name(folder.name)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: name another folder')
     if (folder / "config.json").exists():

@@ -16,14 +16,16 @@ from tqdm import tqdm
 
 from trainer import checkpoint, data, interrupt, sheet
 from trainer.card import card, headline
-from trainer.checkpoint import Config
+from trainer.checkpoint import Config, Turned
+from trainer.control import Control, as_turned
+from trainer.journal import Journal
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
-from trainer.state import load_state, save_state
+from trainer.snapshots import Snapshots
+from trainer.state import load_state
 from trainer.summary import Summary, save_summary
 from trainer.train import State, TrainOptions, evaluate, start, train
 
-SAVE_EVERY = 30  # seconds
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
@@ -47,66 +49,79 @@ def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bo
     if not resume:
         checkpoint.check_folder(folder)
     options = TrainOptions.read(config.training)
-    images = config.data.load("train")
+    images, test = config.data.load("train"), config.data.load("test")
     torch.manual_seed(options.seed)
     model = checkpoint.build(config).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast for conv nets on a CPU
     state = start(model, options)
-    history: list[dict[str, Any]] = []
+    journal = Journal(folder, config)
     if resume:
         load_state(folder, model, state)
-        history = [line for line in checkpoint.describe_running(folder).history() if line["step"] <= state.step]
+        lines = checkpoint.describe_running(folder).history()
+        journal = Journal(folder, config, [line for line in lines if line["step"] <= state.step])
     finished = True
     if resume or not model.begin(images, track=progress_of("reading")):
-        finished = _steps(folder, config, model, images, options, state, history)
-    _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history)
+        snapshots = Snapshots(folder, model, test, options.steps, state.step)
+        finished = _steps(journal, model, images, options, state, snapshots)
+    turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
+    config = config.model_copy(update={"steps_done": state.step, "turned": turned})
+    _finish(folder, model, images, test, config, journal.lines)
     return finished
 
 
 def _steps(
-    folder: Path,
-    config: Config,
+    journal: Journal,
     model: LatentModel,
     images: data.Images,
     options: TrainOptions,
     state: State,
-    history: list[Any],
+    snapshots: Snapshots,
 ) -> bool:
-    """Take the steps, with a progress bar and a save every 30 s; False when a signal stopped them."""
-    seconds_before = (history[-1]["seconds"] if history else 0.0) + state.seconds
-    begun = saved = time.perf_counter()
+    """Take the steps, with a progress bar, saves, snapshots, and what control.jsonl asks for; False when stopped."""
+    control = Control(journal.folder, journal.lines)
+    options = as_turned(options, journal.lines)
+    seconds_before, begun = journal.seconds + state.seconds, time.perf_counter()
     with (
         interrupt.noted() as stopped,
         tqdm(total=options.steps, initial=state.step, unit=" steps", disable=None) as bar,
     ):
 
-        def save_is_due() -> bool:
-            return bool(stopped) or time.perf_counter() - saved > SAVE_EVERY
+        def pause() -> bool:
+            return bool(stopped) or control.waiting() or snapshots.is_due(state.step) or journal.save_is_due()
 
-        for step, measures in train(model, images, options, state, pause=save_is_due):
-            if measures:
-                seconds = round(seconds_before + time.perf_counter() - begun, 2)
-                history.append({"step": step, "seconds": seconds, **measures})
-                bar.set_postfix_str(f"{measures['images_per_second']:,.0f} images/s, loss {measures['loss']:.1f}")
-            bar.update(step - bar.n)
-            if stopped:
-                print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
-            if save_is_due() or step == options.steps:
-                with interrupt.held():
-                    save_state(folder, model, state)
-                    checkpoint.save_history(folder, history)
-                    checkpoint.save_config(folder, config)
-                saved = time.perf_counter()
+        snapshots.take(state.step)
+        while state.step < options.steps:
+            rate = options.rate
+            for step, measures in train(model, images, options, state, pause=pause):
+                if measures:
+                    seconds = round(seconds_before + time.perf_counter() - begun, 2)
+                    journal.add({"step": step, "seconds": seconds, **measures})
+                    bar.set_postfix_str(f"{measures['images_per_second']:,.0f} images/s, loss {measures['loss']:.1f}")
+                bar.update(step - bar.n)
+                options, answers = control.obey(model, options, step)
+                journal.add(*answers)
+                stopped += [0 for answer in answers if "stopped" in answer]  # as a first signal does
+                if snapshots.is_due(step) or stopped:
+                    snapshots.take(step)
+                    if journal.is_there:
+                        snapshots.write(now=False)
+                if stopped:
+                    print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
+                if stopped or step == options.steps or journal.save_is_due():
+                    journal.save(model, state, snapshots)
+                if stopped or options.rate != rate:
+                    break  # the loop goes on from any state, now at another rate
             if stopped:
                 break
     return state.step >= options.steps
 
 
-def _finish(folder: Path, model: LatentModel, images: data.Images, config: Config, history: list[Any]) -> None:
+def _finish(
+    folder: Path, model: LatentModel, images: data.Images, test: data.Images, config: Config, history: list[Any]
+) -> None:
     """Everything that a checkpoint folder holds besides its state."""
     model.eval()
     model.end(images)
-    test = config.data.load("test")
     if config.half:
         shift = cost_of_half(model, test)
         weights = "float16" if shift < HALF_COSTS_AT_MOST else "float32"
@@ -116,7 +131,8 @@ def _finish(folder: Path, model: LatentModel, images: data.Images, config: Confi
     report = Report.of(folder.name, model, images, test, config)
     with interrupt.held():
         report.write(folder)
-        checkpoint.save(folder, model, report.config, history)
+        late = Control(folder, history).too_late(config.steps_done)
+        checkpoint.save(folder, model, report.config, [*history, *late])
 
 
 def measure(folder: Path, device: torch.device) -> None:

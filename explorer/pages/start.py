@@ -33,12 +33,6 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
                 _card(checkpoint, links["traversals"])
 
 
-def _explore(page: st.Page, name: str) -> None:
-    """Go to a page with a checkpoint chosen; what the address said of another view is dropped."""
-    st.session_state["checkpoint"] = name
-    st.switch_page(page)
-
-
 def _card(checkpoint: Checkpoint, page: st.Page) -> None:
     config = checkpoint.config
     controls.preview(checkpoint)
@@ -48,7 +42,7 @@ def _card(checkpoint: Checkpoint, page: st.Page) -> None:
     st.button(
         "Explore",
         key=f"explore/{checkpoint.name}",
-        on_click=_explore,
+        on_click=controls.explore,
         args=(page, checkpoint.name),
         type="primary",
         help="Opens its traversals",

@@ -1,0 +1,124 @@
+"""Training from the page, in a real browser: what is started there can be turned, stopped, continued and looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import test_jobs
+from canvas import READY, assert_true_picture
+from conftest import served
+from playwright.sync_api import Page, expect
+from test_jobs import until
+
+import trainer
+from explorer import jobs
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from test_jobs.places.__wrapped__(tmp_path, monkeypatch)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def empty_app(places: Path) -> Iterator[str]:
+    """The app with no checkpoint at all, and the same places as this process."""
+    (places / "home").mkdir()
+    with served(places / "home", CHECKPOINTS=str(places / "checkpoints")) as url:
+        yield url
+
+
+def set_number(page: Page, label: str, value: str) -> None:
+    field = page.get_by_role("spinbutton", name=label, exact=True).last
+    field.fill(value)
+    field.press("Enter")
+
+
+def step_shown(page: Page) -> int:
+    text = page.get_by_text(re.compile(r"is training: step")).first.inner_text()
+    found = re.search(r"step ([\d,]+) of", text)
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: Path) -> None:
+    page.goto(f"{empty_app}/train")
+    expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
+    page.get_by_role("combobox", name="Data").click()
+    page.get_by_role("option", name="digits", exact=True).click()
+    expect(page.get_by_text("images of 8 × 8, grey")).to_be_visible()
+    name = page.get_by_role("textbox", name="Name of the new checkpoint")
+    name.fill("Not a name")
+    name.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("use small letters")
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+    name.fill("mine")
+    name.press("Enter")
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+    page.get_by_text("Options of the model").click()
+    hidden = page.get_by_role("textbox", name="hidden")
+    hidden.fill("16, x")
+    hidden.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("give whole numbers")
+    hidden.fill("32")
+    hidden.press("Enter")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_text(re.compile(r"parameters, .* of memory, about"))).to_be_visible()
+    page.get_by_text("Options of the training").click()
+    set_number(page, "steps", "3000000")
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+    page.get_by_role("button", name="Start training").click()
+
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    first = step_shown(page)
+    until(lambda: step_shown(page) > first)
+    expect(page.get_by_text("Loss and its terms, mean per image").first).to_be_visible()
+    expect(page.get_by_text("Step ").first).to_be_visible()
+
+    other = page.context.browser.new_page()  # type: ignore[union-attr]
+    other.goto(f"{empty_app}/train")
+    expect(other.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    set_number(page, "beta", "8.5")
+    for window in (page, other):
+        expect(window.get_by_text(re.compile(r"After step [\d,]+: beta = 8.5"))).to_be_visible()
+
+    page.get_by_role("button", name="Stop", exact=True).click()
+    for window in (page, other):
+        expect(window.get_by_text(re.compile("mine was stopped"))).to_be_visible()
+        window.wait_for_selector(READY)
+    (found,) = trainer.checkpoints()
+    done = found.config.steps_done
+    assert found.config.options["hidden"] == [32] and found.config.turned[0].changed == {"beta": 8.5}
+    other.close()
+
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    until(lambda: step_shown(page) > done)
+    page.reload()  # a training does not need the page
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("button", name="Explore")).to_be_visible()
+    page.get_by_role("button", name="Explore").click()
+    expect(page.get_by_role("heading", name="Traversals of mine")).to_be_visible()
+    assert_true_picture(page, places / "checkpoints" / "mine")
+
+
+def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, empty_app: str, places: Path) -> None:
+    job = jobs.start("broken", "vae", {"data": "digits", "size": 10_000_000}, device="cpu")
+    test_jobs.reaches(job, jobs.DIED)
+    page.goto(f"{empty_app}/train")
+    expect(page.get_by_role("alert")).to_contain_text("broken died")
+    expect(page.get_by_text("does not fit data set")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("This cannot be undone")).to_be_visible()
+    page.get_by_role("button", name="Remove for good").click()
+    expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
+    assert jobs.jobs() == []
+
+
+def test_runs_are_compared(page: Page, app: str) -> None:
+    page.goto(f"{app}/compare")
+    expect(page.get_by_text("loss, mean per image").first).to_be_visible()
+    expect(page.get_by_text("Options that differ")).to_be_visible()
