@@ -16,12 +16,15 @@ from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
 
 
-def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str = "auto") -> None:
+def _resume(
+    folder: tyro.conf.Positional[Path], /, steps: int = 0, rate: float | None = None, device: str = "auto"
+) -> None:
     """Go on with a training that was stopped.
 
     Args:
         folder: the checkpoint's folder
         steps: this many steps more than were planned
+        rate: another learning rate from here on
         device: auto, cpu, cuda, cuda:N or mps
     """
     from trainer import device as devices
@@ -33,7 +36,8 @@ def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str =
     where = devices.choose(device)
     found, done = checkpoint.describe_running(folder), saved_step(folder)
     training = TrainOptions.read(found.config.training)
-    training = TrainOptions.read({**training.model_dump(), "steps": training.steps + steps})
+    changed = {"steps": training.steps + steps, "rate": training.rate if rate is None else rate}
+    training = TrainOptions.read({**training.model_dump(), **changed})
     if done >= training.steps and found.config.steps_done == done and (folder / "model.safetensors").is_file():
         print(f"{folder} is finished, all of its {done:,} steps; nothing was written. To go on: --steps MORE")
         return

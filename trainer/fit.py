@@ -19,28 +19,36 @@ from trainer.card import card, headline
 from trainer.checkpoint import Config
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
-from trainer.state import load_state, save_state
+from trainer.state import load_state, save_running, saved_step
 from trainer.summary import Summary, save_summary
 from trainer.train import State, TrainOptions, evaluate, start, train
 
-SAVE_EVERY = 30  # seconds
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
 def fit(folder: Path, config: Config, device: torch.device, resume: bool = False) -> bool:
     """Train as configured and write the checkpoint folder. False: stopped by a signal; what was there is saved.
 
-    A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors. Raises
-    KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps.
+    A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
+    none was saved yet. Raises KeyboardInterrupt that says what is left by a signal that comes twice, or not during
+    the steps; FloatingPointError that says what is left when a term stops being finite; OSError.
     """
     try:
         return _fit(folder, config, device, resume)
     except KeyboardInterrupt:
-        if (folder / "state.safetensors").is_file():
-            left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
+        if not (folder / "config.json").is_file():
+            left = "nothing was written"
+        elif (folder / "model.safetensors").is_file() and not (folder / "state.safetensors").is_file():
+            left = f'"{folder}" is whole'
         else:
-            left = f'"{folder}" is whole' if (folder / "config.json").is_file() else "nothing was written"
+            left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
         raise KeyboardInterrupt(f"interrupted; {left}") from None
+    except FloatingPointError as error:
+        lower = f"{TrainOptions.read(config.training).rate / 3:.1g}"
+        raise FloatingPointError(
+            f'{error} "{folder}" is as it was saved at step {saved_step(folder):,}; to go on from there: '
+            f"python -m trainer resume {folder} --rate {lower}"
+        ) from None
 
 
 def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bool:
@@ -54,10 +62,16 @@ def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bo
     state = start(model, options)
     history: list[dict[str, Any]] = []
     if resume:
+        checkpoint.clear_leftovers(folder)
+    going_on = resume and (folder / "state.safetensors").is_file()
+    if going_on:
         load_state(folder, model, state)
         history = [line for line in checkpoint.describe_running(folder).history() if line["step"] <= state.step]
+    done = not going_on and model.begin(images, track=progress_of("reading"))
+    if not going_on:
+        checkpoint.save_config(folder, config)  # from here on there is something to resume
     finished = True
-    if resume or not model.begin(images, track=progress_of("reading")):
+    if not done:
         finished = _steps(folder, config, model, images, options, state, history)
     _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history)
     return finished
@@ -72,7 +86,7 @@ def _steps(
     state: State,
     history: list[Any],
 ) -> bool:
-    """Take the steps, with a progress bar and a save every 30 s; False when a signal stopped them."""
+    """Take the steps, with a progress bar and regular saves; False when a signal stopped them."""
     seconds_before = (history[-1]["seconds"] if history else 0.0) + state.seconds
     begun = saved = time.perf_counter()
     with (
@@ -81,7 +95,7 @@ def _steps(
     ):
 
         def save_is_due() -> bool:
-            return bool(stopped) or time.perf_counter() - saved > SAVE_EVERY
+            return bool(stopped) or time.perf_counter() - saved > options.save_every
 
         for step, measures in train(model, images, options, state, pause=save_is_due):
             if measures:
@@ -93,9 +107,7 @@ def _steps(
                 print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
             if save_is_due() or step == options.steps:
                 with interrupt.held():
-                    save_state(folder, model, state)
-                    checkpoint.save_history(folder, history)
-                    checkpoint.save_config(folder, config)
+                    save_running(folder, model, state, config, history)
                 saved = time.perf_counter()
             if stopped:
                 break

@@ -26,6 +26,7 @@ class TrainOptions(Options):
     decay: bool = Field(True, description="let the learning rate fall to 0 along a half cosine")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the weights, the batches and the noise")
     every: int = Field(100, ge=1, le=1_000_000, description="steps between two measures in the history")
+    save_every: float = Field(30.0, ge=0, le=3600, description="seconds between two saves of the run's state")
 
 
 @dataclass
@@ -122,8 +123,7 @@ def check_finite(measures: Measures, step: int) -> None:
     for name, value in sorted(measures.items(), key=lambda item: item[0] == "loss"):
         if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
             raise FloatingPointError(
-                f'the term "{name}" stopped being finite by step {step}. Train again with a lower learning rate, '
-                "such as --rate divided by 3; what was saved before is kept."
+                f'the term "{name}" stopped being finite by step {step}. Try a lower learning rate.'
             )
 
 
