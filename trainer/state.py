@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainer.checkpoint import replacing
 from trainer.latent import LatentModel
-from trainer.train import State
+from trainer.step import State
 
 
 def save_state(folder: Path, model: LatentModel, state: State) -> None:
