@@ -20,8 +20,9 @@ from trainer.checkpoint import Config
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
 from trainer.state import load_state, save_running, saved_step
+from trainer.step import State
 from trainer.summary import Summary, save_summary
-from trainer.train import State, TrainOptions, evaluate, start, train
+from trainer.train import TrainOptions, evaluate, start, train
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 

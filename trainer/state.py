@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainer.checkpoint import Config, save_config, save_history, save_tensors
 from trainer.latent import LatentModel
-from trainer.train import State
+from trainer.step import State
 
 
 def save_running(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from trainer.data import Images
 from trainer.latent import LatentModel, Options, total
+from trainer.step import State, Step
 
 Measures = dict[str, float | list[float]]
 
@@ -29,21 +29,16 @@ class TrainOptions(Options):
     save_every: float = Field(30.0, ge=0, le=3600, description="seconds between two saves of the run's state")
 
 
-@dataclass
-class State:
-    """What a run is besides its model: its optimiser, how far it is, and what it measured since the last measures."""
-
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of each term, over `since` steps that took `seconds`
-    since: int = 0
-    seconds: float = 0.0
-
-
 def start(model: LatentModel, options: TrainOptions) -> State:
-    """A run's first state. Adam (Kingma and Ba 2015), fused; PCA has no parameters and never steps."""
+    """A run's first state. Adam (Kingma and Ba 2015), fused; PCA has no parameters and never steps.
+
+    The learning rate is a tensor, which a step reads anew each time.
+    """
+    kind = model.device.type
     parameters = list(model.parameters()) or [torch.nn.Parameter(torch.zeros(1))]
-    return State(torch.optim.Adam(parameters, lr=options.rate, fused=model.device.type != "mps"))
+    exact = torch.float32 if kind == "cuda" else torch.float64  # what the fused kernels read
+    rate = torch.tensor(options.rate, dtype=exact, device=model.device if kind == "cuda" else "cpu")
+    return State(torch.optim.Adam(parameters, lr=rate, fused=kind != "mps", capturable=kind == "cuda"))
 
 
 def batches(n: int, options: TrainOptions, first: int = 0) -> Iterator[Tensor]:
@@ -78,24 +73,16 @@ def train(
     names the term and the step when one stops being finite.
     """
     state = state or start(model, options)
-    device = model.device
+    step = Step(model, images, state)
     model.train()
     begun = time.perf_counter()
     for indices in batches(len(images), options, state.step):
-        set_rate(state.optimizer, options, state.step)
+        for group in state.optimizer.param_groups:
+            group["lr"].fill_(rate_at(state.step, options))
         for name, value in model.schedule(state.step).items():
             model.knobs[name].fill_(value)
-        terms = model.terms(images.batch(indices, device))
-        loss = model.loss(terms)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
+        step(indices)
         state.step += 1
-        detached = {name: values.detach() for name, values in terms.items()}
-        model.after_step(detached)
-
-        for name, values in {"loss": loss.detach()[None], **detached}.items():
-            state.sums[name] = state.sums[name] + values.mean(0) if name in state.sums else values.mean(0)
         state.since += 1
         due = state.step % options.every == 0 or state.step == options.steps
         if due or pause():
@@ -104,18 +91,17 @@ def train(
             state.seconds += time.perf_counter() - begun
             if due:
                 measures |= {name: float(knob) for name, knob in model.knobs.items()}
-                measures["rate"] = state.optimizer.param_groups[0]["lr"]
+                measures["rate"] = rate_at(state.step - 1, options)
                 measures["images_per_second"] = state.since * len(indices) / state.seconds
-                state.sums, state.since, state.seconds = {}, 0, 0.0
+                torch._foreach_zero_(list(state.sums.values()))
+                state.since, state.seconds = 0, 0.0
             yield state.step, measures if due else {}
             begun = time.perf_counter()
 
 
-def set_rate(optimizer: torch.optim.Optimizer, options: TrainOptions, step: int) -> None:
+def rate_at(step: int, options: TrainOptions) -> float:
     """The learning rate of one step: constant, or the falling half of a cosine over the whole run."""
-    scale = 0.5 * (1 + math.cos(math.pi * step / options.steps)) if options.decay else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = options.rate * scale
+    return options.rate * (0.5 * (1 + math.cos(math.pi * step / options.steps)) if options.decay else 1.0)
 
 
 def check_finite(measures: Measures, step: int) -> None:
