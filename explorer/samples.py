@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import trainer
-from explorer import budget
 from explorer.live import LIMIT
 from explorer.run import Run
 
@@ -53,7 +52,7 @@ class Samples:
 
     def sheet(self, images: np.ndarray) -> np.ndarray:
         """(side · h, side · w, c) uint8: all images at full size, unless even that is more than half a message."""
-        return self._laid(images, budget.divisor(images.shape[1:], self.count, LIMIT // 2) or 1)
+        return self._laid(images, trainer.divisor(images.shape[1:], self.count, LIMIT // 2) or 1)
 
     @property
     def frames(self) -> np.ndarray | None:
@@ -63,7 +62,7 @@ class Samples:
     def decode_next(self) -> int:
         """Make one more of the frames, smaller than the sheet where they must be; how many there are then."""
         images = self.images(float(TEMPERATURES[len(self._frames)]))
-        by = budget.divisor(images.shape[1:], self.count * len(TEMPERATURES), LIMIT // 2) or max(images.shape[1:3])
+        by = trainer.divisor(images.shape[1:], self.count * len(TEMPERATURES), LIMIT // 2) or max(images.shape[1:3])
         self._frames.append(self._laid(images, by))
         return len(self._frames)
 
@@ -74,7 +73,7 @@ class Samples:
         return self.run.model.sample(self.count, temperature=temperature, generator=seeded)
 
     def _laid(self, images: np.ndarray, by: int) -> np.ndarray:
-        images = budget.reduced(images, by)
+        images = trainer.reduced(images, by)
         _, h, w, c = images.shape
         grid = images.reshape(self.side, self.side, h, w, c).swapaxes(1, 2)  # (row, y, column, x, c)
         return grid.reshape(self.side * h, self.side * w, c)

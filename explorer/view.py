@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import trainer
 from explorer import budget, geometry
 from explorer.live import LIMIT, Axis
 from explorer.run import Run
@@ -67,9 +68,9 @@ class View:
         if len(moving) * each > room:
             moving = [first] if each <= room else []
             count = len(self.active) * geometry.COLUMNS
-            divisor = budget.divisor(self.picture.shape, count, room - len(moving) * each)
+            divisor = trainer.divisor(self.picture.shape, count, room - len(moving) * each)
             if divisor:
-                strips = {dim: budget.reduced(self.row(dim), divisor) for dim in self.active}
+                strips = {dim: trainer.reduced(self.row(dim), divisor) for dim in self.active}
         frames = {dim: self.frames(dim) for dim in moving}
         self._kept.clear()
         self._kept.update(self._used)

@@ -125,7 +125,8 @@ def test_a_signal_while_measuring_loses_no_step(
     monkeypatch.setattr(fit, "summarise", lambda *_: signal.raise_signal(number))
     assert train_vae(folder, *SHORT) == 130
     assert f"To go on: python -m trainer resume {folder}" in capsys.readouterr().err
-    assert {path.name for path in folder.iterdir()} == {"config.json", "history.jsonl", "state.safetensors"}
+    kept = {"config.json", "history.jsonl", "state.safetensors", "snapshots.npz"}
+    assert {path.name for path in folder.iterdir()} == kept
     monkeypatch.undo()
     assert call("resume", folder, "--device", "cpu") == 0
     assert train_vae(tmp_path / "whole", *SHORT) == 0

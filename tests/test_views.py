@@ -120,14 +120,14 @@ def test_stops_go_by_the_size_of_a_frame(frame: int, stops: int) -> None:
 
 
 def test_pictures_are_divided_until_they_fit() -> None:
-    assert budget.divisor((9, 6, 3), 4, 4 * 9 * 6 * 3) == 1
-    assert budget.divisor((9, 6, 3), 4, 4 * 9 * 6 * 3 - 1) == 2
-    assert budget.divisor((9, 6, 3), 4, 4 * 5 * 3 * 3 - 1) == 3  # sides are rounded up
-    assert budget.divisor((9, 6, 3), 4, 11) is None
+    assert trainer.divisor((9, 6, 3), 4, 4 * 9 * 6 * 3) == 1
+    assert trainer.divisor((9, 6, 3), 4, 4 * 9 * 6 * 3 - 1) == 2
+    assert trainer.divisor((9, 6, 3), 4, 4 * 5 * 3 * 3 - 1) == 3  # sides are rounded up
+    assert trainer.divisor((9, 6, 3), 4, 11) is None
     images = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1) * 4
-    assert budget.reduced(images, 2)[0, :, :, 0].tolist() == [[10, 18], [34, 42]]
+    assert trainer.reduced(images, 2)[0, :, :, 0].tolist() == [[10, 18], [34, 42]]
     colour = np.repeat(images, 3, axis=3)
-    assert np.array_equal(budget.reduced(colour, 2)[..., 1:2], budget.reduced(images, 2))
+    assert np.array_equal(trainer.reduced(colour, 2)[..., 1:2], trainer.reduced(images, 2))
 
 
 def test_more_than_a_message_holds_is_refused() -> None:

@@ -9,51 +9,89 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.checkpoint import Checkpoint, Config, checkpoints, load, root, write_text
+    from trainer.checkpoint import (
+        Checkpoint,
+        Config,
+        check_folder,
+        checkpoints,
+        describe_running,
+        load,
+        root,
+        write_text,
+    )
+    from trainer.control import send as send_order
+    from trainer.control import turnable
     from trainer.data import Images
+    from trainer.data import about as about_data
     from trainer.data import is_here as data_is_here
     from trainer.data import load as load_data
+    from trainer.data import names as data_names
+    from trainer.device import choose as choose_device
+    from trainer.forecast import Estimate, estimate
     from trainer.latent import Density, Gaussian, Latent, LatentModel, Options, total
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
+    from trainer.places import home
     from trainer.quality import psnr, ssim
-    from trainer.sheet import contact_sheet, enlarged, grid, to_bytes
+    from trainer.sheet import contact_sheet, divisor, enlarged, grid, reduced, to_bytes
+    from trainer.snapshots import Film, load_film
     from trainer.summary import Summary, load_summary
+    from trainer.train import TrainOptions
+    from trainer.turns import reorder, waiting
 
 _HOME = {
     "Checkpoint": "trainer.checkpoint",
     "Config": "trainer.checkpoint",
-    "checkpoints": "trainer.checkpoint",
-    "load": "trainer.checkpoint",
-    "root": "trainer.checkpoint",
-    "write_text": "trainer.checkpoint",
-    "Images": "trainer.data",
-    "data_is_here": "trainer.data:is_here",
-    "load_data": "trainer.data:load",
     "Density": "trainer.latent",
+    "Estimate": "trainer.forecast",
+    "Film": "trainer.snapshots",
     "Gaussian": "trainer.latent",
+    "Images": "trainer.data",
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
-    "total": "trainer.latent",
     "Look": "trainer.look",
-    "ink_box": "trainer.look",
-    "mass_centre": "trainer.look",
-    "stroke_width": "trainer.look",
     "Options": "trainer.latent",
-    "add_models": "trainer.models:add",
-    "psnr": "trainer.quality",
-    "ssim": "trainer.quality",
-    "contact_sheet": "trainer.sheet",
-    "enlarged": "trainer.sheet",
-    "grid": "trainer.sheet",
-    "to_bytes": "trainer.sheet",
     "Summary": "trainer.summary",
+    "TrainOptions": "trainer.train",
+    "about_data": "trainer.data:about",
+    "add_models": "trainer.models:add",
+    "check_folder": "trainer.checkpoint",
+    "checkpoints": "trainer.checkpoint",
+    "choose_device": "trainer.device:choose",
+    "contact_sheet": "trainer.sheet",
+    "data_is_here": "trainer.data:is_here",
+    "data_names": "trainer.data:names",
+    "describe_running": "trainer.checkpoint",
+    "divisor": "trainer.sheet",
+    "enlarged": "trainer.sheet",
+    "estimate": "trainer.forecast",
+    "grid": "trainer.sheet",
+    "home": "trainer.places",
+    "ink_box": "trainer.look",
+    "load": "trainer.checkpoint",
+    "load_data": "trainer.data:load",
+    "load_film": "trainer.snapshots",
     "load_summary": "trainer.summary",
+    "mass_centre": "trainer.look",
+    "psnr": "trainer.quality",
+    "reduced": "trainer.sheet",
+    "reorder": "trainer.turns",
+    "root": "trainer.checkpoint",
+    "send_order": "trainer.control:send",
+    "ssim": "trainer.quality",
+    "stroke_width": "trainer.look",
+    "to_bytes": "trainer.sheet",
+    "total": "trainer.latent",
+    "turnable": "trainer.control",
+    "waiting": "trainer.turns",
+    "write_text": "trainer.checkpoint",
 }
 __all__ = [
     "Checkpoint",
     "Config",
     "Density",
+    "Estimate",
+    "Film",
     "Gaussian",
     "Images",
     "Latent",
@@ -61,23 +99,38 @@ __all__ = [
     "Look",
     "Options",
     "Summary",
+    "TrainOptions",
+    "about_data",
     "add_models",
+    "check_folder",
     "checkpoints",
+    "choose_device",
     "contact_sheet",
     "data_is_here",
+    "data_names",
+    "describe_running",
+    "divisor",
     "enlarged",
+    "estimate",
     "grid",
+    "home",
     "ink_box",
     "load",
     "load_data",
+    "load_film",
     "load_summary",
     "mass_centre",
     "psnr",
+    "reduced",
+    "reorder",
     "root",
+    "send_order",
     "ssim",
     "stroke_width",
     "to_bytes",
     "total",
+    "turnable",
+    "waiting",
     "write_text",
 ]
 

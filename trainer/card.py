@@ -26,6 +26,7 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         "",
         f"on {config.trained:%Y-%m-%d} with {_listed(config.versions)}.",
         *resumed_lines(config),
+        *turned_lines(config),
         *weights_line(config),
         "",
         f"Measured on {min(len(test), 10_000):,} images of the test split, mean per image (median):",
@@ -51,6 +52,15 @@ def resumed_lines(config: Config) -> list[str]:
         lines += ["", f"Went on from step {run.step:,} by", "", f"    {run.command}", ""]
         lines += [f"on {run.date:%Y-%m-%d} with {_listed(run.versions)}."]
     return lines
+
+
+def turned_lines(config: Config) -> list[str]:
+    """What a person changed while it trained, which the command does not say."""
+    said = [
+        f"* after step {turn.step:,}: {', '.join(f'{name} = {value:g}' for name, value in turn.changed.items())}"
+        for turn in config.turned
+    ]
+    return ["", "Changed while it trained:", "", *said, ""] if said else []
 
 
 def weights_line(config: Config) -> list[str]:

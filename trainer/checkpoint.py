@@ -46,6 +46,13 @@ class Resumed(BaseModel):
     versions: dict[str, str]
 
 
+class Turned(BaseModel):
+    """What a person changed while it trained."""
+
+    step: int  # after this one
+    changed: dict[str, float]
+
+
 class Config(BaseModel):
     """config.json: what must be known to build the model again."""
 
@@ -69,6 +76,7 @@ class Config(BaseModel):
     measured: dict[str, str] = {}  # a figure or two for people, with units
     versions: dict[str, str]
     resumed: list[Resumed] = []  # oldest first
+    turned: list[Turned] = []  # oldest first
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,12 @@ class Checkpoint:
         return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()[:16]
 
     def history(self) -> list[dict[str, Any]]:
-        """The measures of its training, oldest first. Raises ValueError that names the line that is damaged."""
+        """What happened in its training, oldest first: measures (lines with a "loss"), and what was changed or refused.
+
+        A last line that is being written is left out. Raises ValueError that names the line that is damaged.
+        """
         path = self.path / "history.jsonl"
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
         return [_measures(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 

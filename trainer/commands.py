@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import tyro
 from pydantic import Field
 
-from trainer import checkpoint, data, models
+from trainer import checkpoint, data, models, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
 
 
 def _resume(
-    folder: tyro.conf.Positional[Path], /, steps: int = 0, rate: float | None = None, device: str = "auto"
+    folder: tyro.conf.Positional[Path],
+    /,
+    steps: int = 0,
+    rate: float | None = None,
+    device: str = "auto",
+    queue: bool = False,
 ) -> None:
     """Go on with a training that was stopped.
 
@@ -26,6 +32,7 @@ def _resume(
         steps: this many steps more than were planned
         rate: another learning rate from here on
         device: auto, cpu, cuda, cuda:N or mps
+        queue: wait until the trainings that were queued before are done with the device
     """
     from trainer import device as devices
     from trainer.fit import fit
@@ -45,7 +52,9 @@ def _resume(
         step=done, command=this_command(), date=checkpoint.now(), versions=checkpoint.versions()
     )
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    report(folder, fit(folder, found.config.model_copy(update=changes), where, resume=True))
+    with turns.turn(str(where), folder.resolve().name) if queue else nullcontext():
+        finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
+    report(folder, finished)
 
 
 def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> None:

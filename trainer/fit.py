@@ -16,10 +16,13 @@ from tqdm import tqdm
 
 from trainer import checkpoint, data, interrupt, sheet
 from trainer.card import card, headline
-from trainer.checkpoint import Config
+from trainer.checkpoint import Config, Turned
+from trainer.control import Control, as_turned
+from trainer.journal import Journal
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
-from trainer.state import load_state, save_running, saved_step
+from trainer.snapshots import Snapshots
+from trainer.state import load_state, saved_step
 from trainer.step import State
 from trainer.summary import Summary, save_summary
 from trainer.train import TrainOptions, evaluate, start, train
@@ -27,15 +30,16 @@ from trainer.train import TrainOptions, evaluate, start, train
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
-def fit(folder: Path, config: Config, device: torch.device, resume: bool = False) -> bool:
+def fit(folder: Path, config: Config, device: torch.device, resume: bool = False, rate: float | None = None) -> bool:
     """Train as configured and write the checkpoint folder. False: stopped by a signal; what was there is saved.
 
     A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
-    none was saved yet. Raises KeyboardInterrupt that says what is left by a signal that comes twice, or not during
-    the steps; FloatingPointError that says what is left when a term stops being finite; OSError.
+    none was saved yet; `rate` is another learning rate from there on. Raises KeyboardInterrupt that says what is left
+    by a signal that comes twice, or not during the steps; FloatingPointError that says what is left when a term stops
+    being finite; OSError.
     """
     try:
-        return _fit(folder, config, device, resume)
+        return _fit(folder, config, device, resume, rate)
     except KeyboardInterrupt:
         if not (folder / "config.json").is_file():
             left = "nothing was written"
@@ -52,74 +56,91 @@ def fit(folder: Path, config: Config, device: torch.device, resume: bool = False
         ) from None
 
 
-def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bool:
+def _fit(folder: Path, config: Config, device: torch.device, resume: bool, rate: float | None) -> bool:
     if not resume:
         checkpoint.check_folder(folder)
     options = TrainOptions.read(config.training)
-    images = data.load(config.data.name, "train", config.data.size)
+    images, test = (data.load(config.data.name, split, config.data.size) for split in ("train", "test"))
     torch.manual_seed(options.seed)
     model = checkpoint.build(config).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast for conv nets on a CPU
     state = start(model, options)
-    history: list[dict[str, Any]] = []
+    journal = Journal(folder, config)
     if resume:
         checkpoint.clear_leftovers(folder)
-    going_on = resume and (folder / "state.safetensors").is_file()
-    if going_on:
+    done = False
+    if resume and (folder / "state.safetensors").is_file():
         load_state(folder, model, state)
-        history = [line for line in checkpoint.describe_running(folder).history() if line["step"] <= state.step]
-    done = not going_on and model.begin(images, track=progress_of("reading"))
-    if not going_on:
+        lines = checkpoint.describe_running(folder).history()
+        journal = Journal(folder, config, [line for line in lines if line["step"] <= state.step])
+        if rate is not None:
+            journal.add({"step": state.step, "changed": {"rate": rate}})
+    else:
+        done = model.begin(images, track=progress_of("reading"))
         checkpoint.save_config(folder, config)  # from here on there is something to resume
     finished = True
     if not done:
-        finished = _steps(folder, config, model, images, options, state, history)
-    _finish(folder, model, images, config.model_copy(update={"steps_done": state.step}), history)
+        snapshots = Snapshots(folder, model, test, options.steps, state.step)
+        finished = _steps(journal, model, images, options, state, snapshots)
+    turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
+    config = config.model_copy(update={"steps_done": state.step, "turned": turned})
+    _finish(folder, model, images, test, config, journal.lines)
     return finished
 
 
 def _steps(
-    folder: Path,
-    config: Config,
+    journal: Journal,
     model: LatentModel,
     images: data.Images,
     options: TrainOptions,
     state: State,
-    history: list[Any],
+    snapshots: Snapshots,
 ) -> bool:
-    """Take the steps, with a progress bar and regular saves; False when a signal stopped them."""
-    seconds_before = (history[-1]["seconds"] if history else 0.0) + state.seconds
-    begun = saved = time.perf_counter()
+    """Take the steps, with a progress bar, saves, snapshots, and what control.jsonl asks for; False when stopped."""
+    control = Control(journal.folder, journal.lines)
+    options = as_turned(options, journal.lines)
+    seconds_before, begun = journal.seconds + state.seconds, time.perf_counter()
     with (
         interrupt.noted() as stopped,
         tqdm(total=options.steps, initial=state.step, unit=" steps", disable=None) as bar,
     ):
 
-        def save_is_due() -> bool:
-            return bool(stopped) or time.perf_counter() - saved > options.save_every
+        def pause() -> bool:
+            return bool(stopped) or control.waiting() or snapshots.is_due(state.step) or journal.save_is_due()
 
-        for step, measures in train(model, images, options, state, pause=save_is_due):
-            if measures:
-                seconds = round(seconds_before + time.perf_counter() - begun, 2)
-                history.append({"step": step, "seconds": seconds, **measures})
-                bar.set_postfix_str(f"{measures['images_per_second']:,.0f} images/s, loss {measures['loss']:.1f}")
-            bar.update(step - bar.n)
-            if stopped:
-                print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
-            if save_is_due() or step == options.steps:
-                with interrupt.held():
-                    save_running(folder, model, state, config, history)
-                saved = time.perf_counter()
+        snapshots.take(state.step)
+        while state.step < options.steps:
+            rate = options.rate
+            for step, measures in train(model, images, options, state, pause=pause):
+                if measures:
+                    seconds = round(seconds_before + time.perf_counter() - begun, 2)
+                    journal.add({"step": step, "seconds": seconds, **measures})
+                    bar.set_postfix_str(f"{measures['images_per_second']:,.0f} images/s, loss {measures['loss']:.1f}")
+                bar.update(step - bar.n)
+                options, answers = control.obey(model, options, step)
+                journal.add(*answers)
+                stopped += [0 for answer in answers if "stopped" in answer]  # as a first signal does
+                if snapshots.is_due(step) or stopped:
+                    snapshots.take(step)
+                    if journal.is_there:
+                        snapshots.write(now=False)
+                if stopped:
+                    print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
+                if stopped or step == options.steps or journal.save_is_due():
+                    journal.save(model, state, snapshots)
+                if stopped or options.rate != rate:
+                    break  # the loop goes on from any state, now at another rate
             if stopped:
                 break
     return state.step >= options.steps
 
 
-def _finish(folder: Path, model: LatentModel, images: data.Images, config: Config, history: list[Any]) -> None:
+def _finish(
+    folder: Path, model: LatentModel, images: data.Images, test: data.Images, config: Config, history: list[Any]
+) -> None:
     """Everything that a checkpoint folder holds besides its state."""
     model.eval()
     model.end(images)
-    test = data.load(config.data.name, "test", config.data.size)
     if config.half:
         shift = cost_of_half(model, test)
         weights = "float16" if shift < HALF_COSTS_AT_MOST else "float32"

@@ -1,10 +1,14 @@
-"""Many images as one picture."""
+"""Many images as one picture, and images made small enough to be kept or sent."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -37,3 +41,20 @@ def enlarged(pixels: np.ndarray, scale: int) -> Image.Image:
 def scale_for(shape: tuple[int, ...], target: int = 64) -> int:
     """The whole number that brings an image's longer side near `target` pixels."""
     return max(1, target // max(shape[-2:]))
+
+
+def divisor(shape: tuple[int, ...], count: int, budget: int) -> int | None:
+    """The smallest whole number that the sides of `count` pictures (h, w, c) must be divided by to fit into `budget`
+    bytes; None where not even one pixel of each would fit.
+    """
+    h, w, c = shape
+    return next((by for by in range(1, max(h, w) + 1) if count * -(-h // by) * -(-w // by) * c <= budget), None)
+
+
+def reduced(images: np.ndarray, by: int) -> np.ndarray:
+    """(k, h, w, c) uint8 with sides divided by `by` and rounded up; a pixel is the mean of those it stands for."""
+    if by == 1:
+        return images
+    grey = images.shape[3] == 1
+    smaller = [np.asarray(Image.fromarray(image[..., 0] if grey else image).reduce(by)) for image in images]
+    return np.stack([image[..., None] if grey else image for image in smaller])

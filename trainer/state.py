@@ -30,8 +30,6 @@ def save_running(
     Raises OSError, or FloatingPointError that names what is not finite; the state on disk is then as it was.
     """
     check_weights(model, state)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'the folder "{folder}" was removed while its training ran; the training ends here')
     save_config(folder, config)
     save_history(folder, history)
     save_state(folder, model, state)

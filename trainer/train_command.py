@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, create_model
 
-from trainer import checkpoint, data, models
+from trainer import checkpoint, data, models, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 
@@ -23,6 +24,7 @@ class Place(Options):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
     note: str = Field("", description="a sentence for the model card")
+    queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
 
 
 def command_of(name: str) -> type[Options]:
@@ -66,28 +68,32 @@ def train(name: str, chosen: Options) -> None:
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
     where = device.choose(place.device)
     checkpoint.check_folder(place.out)
-    images = data.load(place.data, "train", place.size)
-    config = checkpoint.Config(
-        model=name,
-        model_file=models.source(name),
-        options=options.model_dump(mode="json"),
-        shape=images.shape,
-        data=checkpoint.Data(name=place.data, size=place.size, class_names=list(images.class_names)),
-        training=training.model_dump(mode="json"),
-        command=this_command(),
-        trained=checkpoint.now(),
-        parameters=sum(p.numel() for p in kind(images.shape, options).parameters()),
-        steps_done=0,
-        note=place.note,
-        half=place.half,
-        versions=checkpoint.versions(),
-    )
-    report(place.out, fit(place.out, config, where))
+    with turns.turn(str(where), place.out.name) if place.queue else nullcontext():
+        images = data.load(place.data, "train", place.size)
+        config = checkpoint.Config(
+            model=name,
+            model_file=models.source(name),
+            options=options.model_dump(mode="json"),
+            shape=images.shape,
+            data=checkpoint.Data(name=place.data, size=place.size, class_names=list(images.class_names)),
+            training=training.model_dump(mode="json"),
+            command=this_command(),
+            trained=checkpoint.now(),
+            parameters=sum(p.numel() for p in kind(images.shape, options).parameters()),
+            steps_done=0,
+            note=place.note,
+            half=place.half,
+            versions=checkpoint.versions(),
+        )
+        finished = fit(place.out, config, where)
+    report(place.out, finished)
 
 
 def this_command() -> str:
-    """This command, for the card: without the note, which stands there, and without the folder of a person's models."""
-    files, rest = taken(sys.argv[1:], "--models")
+    """This command, for the card: without the note, which stands there, without the folder of a person's models, and
+    without what it waited for.
+    """
+    files, rest = taken([word for word in sys.argv[1:] if word != "--queue"], "--models")
     _, rest = taken(rest, "--note")
     return shlex.join(
         ["python", "-m", "trainer", *(word for file in files for word in ("--models", Path(file).name)), *rest]

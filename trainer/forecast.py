@@ -1,0 +1,60 @@
+"""What a training will take, from a few of its steps."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer import models
+from trainer.data import Images
+from trainer.latent import Options
+from trainer.train import TrainOptions, start, train
+
+MEASURED = 128  # images per step at most; larger batches take as much longer
+SECONDS = 0.3  # of steps
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Before a training starts."""
+
+    parameters: int
+    memory: int  # bytes: weights, gradients, two moments, what the layers put out, the images
+    seconds: float | None  # of all steps on this machine's CPU; None where there is a closed form
+
+
+def estimate(name: str, options: Options, training: TrainOptions, images: Images) -> Estimate:
+    """Take a few steps of a model of its own, on the CPU. Raises ValueError if there is no such model of these images.
+
+    The random state of the caller stays as it is.
+    """
+    with torch.random.fork_rng([]), torch.enable_grad():
+        model = models.get(name)(images.shape, options)
+        parameters = sum(p.numel() for p in model.parameters())
+        pixels = len(images) * model.pixels
+        if model.closed_form:
+            return Estimate(parameters, pixels, None)
+        put_out = 0
+
+        def count(module: nn.Module, given: object, out: object) -> None:
+            nonlocal put_out
+            put_out += out.numel() if isinstance(out, Tensor) else 0
+
+        hooks = [layer.register_forward_hook(count) for layer in model.modules() if not any(layer.children())]
+        batch = min(training.batch, MEASURED, len(images))
+        few = training.model_copy(update={"steps": 1000, "batch": batch, "every": 1})
+        state, begun = start(model, few), 0.0
+        for step, _ in train(model, images, few, state, pause=lambda: True):
+            if step == 1:  # which is slower than the others
+                begun = time.perf_counter()
+                for hook in hooks:
+                    hook.remove()
+            elif time.perf_counter() - begun > SECONDS:
+                break
+        each = (time.perf_counter() - begun) / max(1, state.step - 1)
+    larger = min(training.batch, len(images)) / batch
+    memory = 4 * (4 * parameters + int(put_out * larger)) + pixels
+    return Estimate(parameters, memory, training.steps * each * larger)
