@@ -8,10 +8,18 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import reconstruct, samples, start, tour, traversals
+from explorer.pages import compare, reconstruct, samples, start, tour, train, traversals
 from trainer import Checkpoint, checkpoints
 
-PAGES = {"start": start, "tour": tour, "traversals": traversals, "reconstruct": reconstruct, "samples": samples}
+PAGES = {
+    "start": start,
+    "tour": tour,
+    "traversals": traversals,
+    "reconstruct": reconstruct,
+    "samples": samples,
+    "train": train,
+    "compare": compare,
+}
 
 
 def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:

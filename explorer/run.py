@@ -15,7 +15,7 @@ import streamlit as st
 import trainer
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
-    from trainer import Checkpoint, Images, Latent, LatentModel, Summary
+    from trainer import Checkpoint, Estimate, Images, Latent, LatentModel, Summary
 
 BATCH = 512  # decodes at once
 
@@ -145,3 +145,21 @@ def settle() -> None:
     """Take what is loaded out of the garbage collector, which runs after every rerun and would walk all of torch."""
     gc.collect()
     gc.freeze()
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the data …")
+def images_of(name: str, size: int | None, changed: float) -> Images:
+    """The training images of a data set; `changed` makes a person's own set new when its files are.
+
+    Raises ValueError or OSError with a sentence.
+    """
+    return trainer.load_data(name, "train", size)
+
+
+@st.cache_data(max_entries=64, show_spinner="Taking a few steps, to see how long all will take …")
+def estimate(model: str, options: dict[str, Any], training: dict[str, Any], _images: Images, key: str) -> Estimate:
+    """What a training will take; `key` stands for the images. Raises ValueError where no model can be made of them."""
+    from trainer import models
+
+    kind = models.get(model)
+    return trainer.estimate(model, kind.Options.read(options), trainer.TrainOptions.read(training), _images)

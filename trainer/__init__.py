@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trainer.snapshots import Film, load_film
     from trainer.summary import Summary, load_summary
     from trainer.train import TrainOptions
+    from trainer.train_command import Place
     from trainer.turns import reorder, waiting
 
 _HOME = {
@@ -51,6 +52,7 @@ _HOME = {
     "LatentModel": "trainer.latent",
     "Look": "trainer.look",
     "Options": "trainer.latent",
+    "Place": "trainer.train_command",
     "Summary": "trainer.summary",
     "TrainOptions": "trainer.train",
     "about_data": "trainer.data:about",
@@ -98,6 +100,7 @@ __all__ = [
     "LatentModel",
     "Look",
     "Options",
+    "Place",
     "Summary",
     "TrainOptions",
     "about_data",

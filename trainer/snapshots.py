@@ -59,9 +59,8 @@ def load_film(folder: Path) -> Film | None:
 def due_steps(steps: int) -> list[int]:
     """About 40 steps of a run: dense at first, where much changes, and never far apart."""
     last = max(steps, 1)
-    return np.unique(
-        np.concatenate([np.geomspace(1, last, STAGES), np.linspace(0, steps, STAGES + 1)]).astype(int)
-    ).tolist()
+    both = np.concatenate([np.geomspace(1, last, STAGES), np.linspace(0, steps, STAGES + 1)]).round()
+    return [int(step) for step in np.unique(np.minimum(both, steps))]
 
 
 class Snapshots:

@@ -1,0 +1,139 @@
+"""Histories of trainings -> curves, and what is left of a training. No screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer import figures
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+COLOURS = (figures.BLUE, figures.VERMILION, "#009E73", figures.ORANGE, "#CC79A7", figures.SKY)
+DASHES = ("solid", "dash", "dot", "dashdot")
+NOT_TERMS = ("step", "seconds", "rate", "images_per_second")
+History = Sequence[Mapping[str, Any]]
+
+
+def measures(history: History) -> list[Mapping[str, Any]]:
+    """The lines that measure, of all that happened."""
+    return [line for line in history if "loss" in line]
+
+
+def summed(lines: History, name: str) -> np.ndarray:
+    """(k,) one number per line, a list of one number per dimension summed; NaN where a line lacks it."""
+    return np.array([np.sum(line[name]) if name in line else np.nan for line in lines], float)
+
+
+def names(history: History) -> list[str]:
+    """What the lines measure besides the clock: "loss" first, then terms and knobs."""
+    found = dict.fromkeys(name for line in measures(history) for name in line if name not in NOT_TERMS)
+    return [*found]
+
+
+def events(history: History) -> list[tuple[int, str]]:
+    """Step and words of each change, refusal and stop."""
+    said = []
+    for line in history:
+        if "changed" in line:
+            said.append((line["step"], ", ".join(f"{name} = {value:g}" for name, value in line["changed"].items())))
+        elif "refused" in line:
+            said.append((line["step"], f"refused: {line['refused']}"))
+        elif "stopped" in line:
+            said.append((line["step"], "stopped"))
+    return said
+
+
+def marks(history: History) -> dict[str, Any]:
+    """The changes as vertical lines with their words, for a figure's layout."""
+    changes = [(step, words) for step, words in events(history) if not words.startswith("refused")]
+    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 1, "dash": "dot", "color": "#888"}}
+    label = {"yref": "paper", "y": 1, "yanchor": "top", "xanchor": "left", "showarrow": False, "font": {"size": 11}}
+    return {
+        "shapes": [{**line, "x0": step, "x1": step} for step, _ in changes],
+        "annotations": [
+            {**label, "x": step, "text": words, "yshift": -14 * (index % 3)}
+            for index, (step, words) in enumerate(changes)
+        ],
+    }
+
+
+def terms(history: History, knobs: Sequence[str], units: Mapping[str, str], steps: int) -> Figure:
+    """Loss and terms against the step."""
+    lines = measures(history)
+    x = np.array([line["step"] for line in lines])
+    shown = [name for name in names(history) if name not in knobs]
+    traces = [
+        figures.line(x, summed(lines, name), _titled(name, lines), COLOURS[i % len(COLOURS)],
+                     line={"color": COLOURS[i % len(COLOURS)], "width": 2, "dash": DASHES[i // len(COLOURS) % 4]})
+        for i, name in enumerate(shown)
+    ]  # fmt: skip
+    kinds = {units.get(name, "nats") for name in shown if name != "loss"} or {"nats"}
+    unit = ", ".join(sorted(kinds))
+    return figures.figure(traces, "Loss and its terms, mean per image", "step", unit,
+                          xaxis={"range": [0, max(steps, 1)]}, **marks(history))  # fmt: skip
+
+
+def _titled(name: str, lines: History) -> str:
+    return f"{name}, summed" if isinstance(lines[-1].get(name), list) else name
+
+
+def per_dimension(history: History, steps: int) -> Figure | None:
+    """Each term that has a number per dimension, as a picture: a row per dimension, the largest at the end on top."""
+    lines = measures(history)
+    rows: list[tuple[str, np.ndarray]] = []
+    for name in names(history):
+        if lines and all(isinstance(line.get(name), list) for line in lines):
+            table = np.array([line[name] for line in lines], float)  # (k, d)
+            part = name.partition("/")[2] or name
+            rows += [(f"{part}{dim}", table[:, dim]) for dim in range(table.shape[1])]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row[1][-1])
+    heat = {
+        "type": "heatmap", "x": [line["step"] for line in lines], "y": [label for label, _ in rows],
+        "z": np.array([values for _, values in rows]), "colorscale": "Viridis", "zmin": 0,
+        "colorbar": {"title": {"text": "nats"}, "thickness": 12},
+        "hovertemplate": "%{y} at step %{x}: %{z:.2f} nats<extra></extra>",
+    }  # fmt: skip
+    return figures.figure([heat], "KL of each dimension, mean per image", "step", "dimension", hovermode="closest",
+                          xaxis={"range": [0, max(steps, 1)]}, yaxis={"type": "category", "nticks": 12})  # fmt: skip
+
+
+def compared(histories: Mapping[str, History], name: str, unit: str) -> Figure:
+    """One measure of several trainings against the step."""
+    traces = []
+    for i, (run, history) in enumerate(histories.items()):
+        lines = [line for line in measures(history) if name in line]
+        colour = COLOURS[i % len(COLOURS)]
+        style = {"color": colour, "width": 2, "dash": DASHES[i // len(COLOURS) % 4]}
+        x = np.array([line["step"] for line in lines])
+        traces.append(figures.line(x, summed(lines, name), run, colour, line=style))
+    return figures.figure(traces, f"{name}, mean per image", "step", unit, showlegend=True)
+
+
+def pace(history: History, batch: int, steps: int) -> tuple[int, float, float] | None:
+    """The last step measured, images per second then, and seconds left at that pace; None before the first measures."""
+    lines = measures(history)
+    if not lines:
+        return None
+    step, speed = lines[-1]["step"], lines[-1]["images_per_second"]
+    return step, speed, (steps - step) * batch / max(speed, 1e-9)
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people: 12 MB, 3.4 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"

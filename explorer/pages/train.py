@@ -1,0 +1,94 @@
+"""Train a model and watch it learn. A training goes on when this page is closed, and is here at any later visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from explorer import jobs, training_form, training_watch
+from trainer import Checkpoint
+
+TITLE = "Train"
+ICON = ":material/model_training:"
+NEEDS = "no"
+
+
+def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
+    """The form on the left; the training that is watched on the right."""
+    st.subheader("Train", anchor=False)
+    st.caption(__doc__)
+    left, stage = st.columns([5, 12], gap="large")
+    with left:
+        training_form.show()
+    with stage:
+        _watch(found, links)
+
+
+def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
+    known = {job.name: job for job in jobs.jobs()}
+    saved = {checkpoint.name: checkpoint for checkpoint in found}
+    names = list(dict.fromkeys([*known, *saved]))
+    if not names:
+        st.info("Nothing was trained here yet. Choose a model and data, and press “Start training”: its curves and "
+                "pictures appear here.")  # fmt: skip
+        return
+    states = {name: jobs.state(job) for name, job in known.items()}
+    asked = st.session_state.pop("watch", None) or st.query_params.get("run")
+    if "watched" not in st.session_state or asked in names or st.session_state["watched"] not in names:
+        st.session_state["watched"] = asked if asked in names else names[0]
+    titles = {name: f"{name} ({states[name]})" if name in states else name for name in names}
+    name = st.selectbox(
+        "Training", names, key="watched", format_func=lambda name: titles.get(name, name),
+        help="The jobs of this machine, the newest first, then all other checkpoints",
+    )  # fmt: skip
+    st.query_params["run"] = name
+    job, checkpoint = known.get(name), saved.get(name)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if job and states[name] in jobs.ALIVE:
+            training_watch.act(job, states[name])
+        else:
+            _afterwards(name, job, checkpoint, links)
+    training_watch.follow(job, checkpoint)
+
+
+def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
+    """What can be done with a training that does not run."""
+    whole = checkpoint or (job.checkpoint if job else None)
+    if checkpoint and st.button("Explore", type="primary", icon=":material/tune:", help="Opens its traversals"):
+        st.session_state["checkpoint"] = name
+        st.switch_page(links["traversals"])
+    if whole and (whole.path / "state.safetensors").is_file():
+        planned = whole.config.training["steps"]
+        done = jobs.last_step(whole) >= planned
+        more = st.number_input("More steps", int(done), 10_000_000, planned if done else 0, width=140,
+                               key=f"more/{name}/{done}", help="Added to those that were planned")  # fmt: skip
+        if st.button("Go on", icon=":material/resume:", help="The training goes on exactly where it was saved"):
+            _resume(whole, int(more))
+    if whole:
+        st.button("Duplicate", on_click=training_form.fill, args=(whole,), icon=":material/content_copy:",
+                  help="Fills the form with its options, for a training with changes")  # fmt: skip
+    with st.popover("Delete", icon=":material/delete:", help="Asks first"):
+        st.markdown(f"Remove **{name}** with its weights and its history? This cannot be undone.")
+        if st.button("Remove for good", key=f"remove/{name}"):
+            _delete(name)
+
+
+def _resume(checkpoint: Checkpoint, more: int) -> None:
+    try:
+        jobs.resume(checkpoint, more)
+    except (ValueError, OSError) as error:
+        st.error(str(error))
+        return
+    st.session_state["watch"] = checkpoint.name
+    st.rerun()
+
+
+def _delete(name: str) -> None:
+    try:
+        jobs.delete(name)
+    except (ValueError, OSError) as error:
+        st.error(str(error))
+        return
+    st.query_params.pop("run", None)
+    st.rerun()
