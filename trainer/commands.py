@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 from pydantic import Field
 
-from trainer import checkpoint, data, models, turns
+from trainer import checkpoint, data, distributed, models, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
@@ -52,7 +52,7 @@ def _resume(
         step=done, command=this_command(), date=checkpoint.now(), versions=checkpoint.versions()
     )
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    with turns.turn(str(where), folder.resolve().name) if queue else nullcontext():
+    with turns.turn(str(where), folder.resolve().name) if queue and distributed.rank() == 0 else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 

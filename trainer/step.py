@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from trainer import distributed
 from trainer.data import Images
 from trainer.latent import LatentModel
 
@@ -43,6 +44,7 @@ class Step:
         loss = self.model.loss(terms)
         self.state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average([weight.grad for weight in self.model.parameters() if weight.grad is not None])
         self.state.optimizer.step()
         detached = {name: values.detach() for name, values in terms.items()}
         self.model.after_step(detached)

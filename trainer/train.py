@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trainer import distributed
 from trainer.data import Images
 from trainer.latent import LatentModel, Options, total
 from trainer.step import State, Step
@@ -74,6 +75,7 @@ def train(
     """
     state = state or start(model, options)
     step = Step(model, images, state)
+    distributed.check_batch(min(options.batch, len(images)))
     model.train()
     begun = time.perf_counter()
     for indices in batches(len(images), options, state.step):
@@ -81,11 +83,13 @@ def train(
             group["lr"].fill_(rate_at(state.step, options))
         for name, value in model.schedule(state.step).items():
             model.knobs[name].fill_(value)
-        step(indices)
+        size = len(indices) // distributed.world()
+        step(indices[distributed.part(size)])
         state.step += 1
         state.since += 1
         due = state.step % options.every == 0 or state.step == options.steps
         if due or pause():
+            distributed.average(list(state.sums.values()))
             measures: Measures = {name: (values / state.since).tolist() for name, values in state.sums.items()}
             check_finite(measures, state.step)
             state.seconds += time.perf_counter() - begun

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
-from trainer import checkpoint, data, models, turns
+from trainer import checkpoint, data, distributed, models, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 
@@ -67,8 +67,9 @@ def train(name: str, chosen: Options) -> None:
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
     where = device.choose(place.device)
-    checkpoint.check_folder(place.out)
-    with turns.turn(str(where), place.out.name) if place.queue else nullcontext():
+    if distributed.rank() == 0:
+        checkpoint.check_folder(place.out)
+    with turns.turn(str(where), place.out.name) if place.queue and distributed.rank() == 0 else nullcontext():
         images = data.load(place.data, "train", place.size)
         config = checkpoint.Config(
             model=name,
@@ -113,7 +114,9 @@ def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
 
 
 def report(folder: Path, finished: bool) -> None:
-    """Say what a training left, and what can be done with it."""
+    """Say what a training left, and what can be done with it; of several processes the first one says it."""
+    if distributed.rank() > 0:
+        return
     if finished:
         print(f"wrote {folder}. Look at it: streamlit run app.py")
     else:
