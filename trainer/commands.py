@@ -1,4 +1,4 @@
-"""python -m trainer: train, resume, measure, list, show, sample. With --models FILE.py, of one's own models too."""
+"""python -m trainer: train, sweep, resume, measure, list, show, sample. With --models FILE.py, of own models too."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _resume(
     """
     from trainer import device as devices
     from trainer.fit import fit
-    from trainer.state import saved_step
+    from trainer.state import is_finished, saved_step
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
@@ -45,7 +45,7 @@ def _resume(
     training = TrainOptions.read(found.config.training)
     changed = {"steps": training.steps + steps, "rate": training.rate if rate is None else rate}
     training = TrainOptions.read({**training.model_dump(), **changed})
-    if done >= training.steps and found.config.steps_done == done and (folder / "model.safetensors").is_file():
+    if is_finished(folder, training.steps):
         print(f"{folder} is finished, all of its {done:,} steps; nothing was written. To go on: --steps MORE")
         return
     went_on = checkpoint.Resumed(
@@ -140,6 +140,15 @@ def _sample(
     print(f"wrote {out}, {count} images")
 
 
+def _sweep_help(model: tyro.conf.Positional[str], /) -> None:
+    """Train one model many times: sweep MODEL --grid beta=1,4 --seeds 3 --out FOLDER; sweep MODEL --help shows more.
+
+    Args:
+        model: one of those that the command `list` names
+    """
+    raise ValueError(f'put "sweep {model}" first: python -m trainer sweep {model} --help')
+
+
 def _train_help(model: tyro.conf.Positional[str], /) -> None:
     """Train a model: train MODEL --data NAME --out checkpoints/NAME; train MODEL --help shows its options.
 
@@ -161,9 +170,15 @@ def run(arguments: list[str]) -> None:
         # the model decides which options there are, so its own parser reads the rest
         name = arguments[1]
         train(name, tyro.cli(command_of(name), args=arguments[2:], prog=f"{prog} train {name}"))
+    elif arguments[:1] == ["sweep"] and arguments[1:] and not arguments[1].startswith("-"):
+        from trainer.sweep import Grid, sweep
+
+        name = arguments[1]
+        sweep(name, tyro.cli(command_of(name, Grid), args=arguments[2:], prog=f"{prog} sweep {name}"), files)
     else:
         commands: dict[str, Any] = {
             "train": _train_help,
+            "sweep": _sweep_help,
             "resume": _resume,
             "measure": _measure,
             "list": _list,

@@ -25,21 +25,29 @@ from trainer.snapshots import Snapshots
 from trainer.state import load_state, saved_step
 from trainer.step import State
 from trainer.summary import Summary, save_summary
+from trainer.tensorboard import Events
 from trainer.train import TrainOptions, evaluate, never, start, train
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
-def fit(folder: Path, config: Config, device: torch.device, resume: bool = False, rate: float | None = None) -> bool:
+def fit(
+    folder: Path,
+    config: Config,
+    device: torch.device,
+    resume: bool = False,
+    rate: float | None = None,
+    tensorboard: bool = False,
+) -> bool:
     """Train as configured and write the checkpoint folder. False: stopped by a signal; what was there is saved.
 
     A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
-    none was saved yet; `rate` is another learning rate from there on. Raises KeyboardInterrupt that says what is left
-    by a signal that comes twice, or not during the steps; FloatingPointError that says what is left when a term stops
-    being finite; OSError.
+    none was saved yet; `rate` is another learning rate from there on. `tensorboard` writes event files. Raises
+    KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps; FloatingPointError
+    that says what is left when a term stops being finite; OSError.
     """
     try:
-        return _fit(folder, config, device, resume, rate)
+        return _fit(folder, config, device, resume, rate, tensorboard)
     except KeyboardInterrupt:
         if not (folder / "config.json").is_file():
             left = "nothing was written"
@@ -56,7 +64,9 @@ def fit(folder: Path, config: Config, device: torch.device, resume: bool = False
         ) from None
 
 
-def _fit(folder: Path, config: Config, device: torch.device, resume: bool, rate: float | None) -> bool:
+def _fit(
+    folder: Path, config: Config, device: torch.device, resume: bool, rate: float | None, tensorboard: bool
+) -> bool:
     first = distributed.rank() == 0
     if first and not resume:
         checkpoint.check_folder(folder)
@@ -83,6 +93,7 @@ def _fit(folder: Path, config: Config, device: torch.device, resume: bool, rate:
                 checkpoint.save_config(folder, config)  # from here on there is something to resume
         finished = True
         if not done and first:
+            journal.events = Events(folder, tensorboard, state.step)
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
             finished = _steps(journal, model, images, options, state, snapshots)
         elif not done:

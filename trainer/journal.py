@@ -14,6 +14,8 @@ from trainer.latent import LatentModel
 from trainer.snapshots import Snapshots
 from trainer.state import save_running
 from trainer.step import State
+from trainer.tensorboard import Events
+from trainer.train import TrainOptions
 
 
 class Journal:
@@ -24,11 +26,14 @@ class Journal:
         self.known = len(self.lines)
         self.saved = time.perf_counter()
         self.seconds = next((line["seconds"] for line in reversed(self.lines) if "seconds" in line), 0.0)
-        self.save_every = float(config.training["save_every"])  # seconds
+        self.save_every = TrainOptions.read(config.training).save_every  # seconds
+        self.events: Events | None = None
         self.is_there = False  # whether the file holds these lines
 
     def add(self, *lines: dict[str, Any]) -> None:
         self.lines += lines
+        if self.events:
+            self.events.add(*lines)
         if self.is_there:
             self._check_there()
             path = self.folder / "history.jsonl"

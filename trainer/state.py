@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from trainer.checkpoint import Config, save_config, save_history, save_tensors
+from trainer.checkpoint import Config, describe_running, save_config, save_history, save_tensors
 from trainer.latent import LatentModel
 from trainer.step import State
 
@@ -69,6 +69,16 @@ def saved_step(folder: Path) -> int:
         return 0
     with _opened(folder) as file:
         return int(file.metadata()["step"])
+
+
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether a run has taken that many steps and all is written; a closed form takes none."""
+    if not (folder / "model.safetensors").is_file():
+        return False
+    if not (folder / "state.safetensors").is_file():
+        return True
+    done = saved_step(folder)
+    return done >= steps and describe_running(folder).config.steps_done == done
 
 
 def load_state(folder: Path, model: LatentModel, state: State) -> None:
