@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trainer import interrupt
+from trainer import device, interrupt
 
 
 def main() -> None:
@@ -23,4 +23,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    device.prepare()
     main()
