@@ -16,13 +16,16 @@ from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
 
 
-def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str = "auto") -> None:
+def _resume(
+    folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str = "auto", threads: int | None = None
+) -> None:
     """Go on with a training that was stopped.
 
     Args:
         folder: the checkpoint's folder
         steps: this many steps more than were planned
         device: auto, cpu, cuda, cuda:N or mps
+        threads: threads on the CPU instead of one per core
     """
     from trainer import device as devices
     from trainer.fit import fit
@@ -30,7 +33,7 @@ def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str =
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
-    where = devices.choose(device)
+    where = devices.choose(device, threads)
     found, done = checkpoint.describe_running(folder), saved_step(folder)
     training = TrainOptions.read(found.config.training)
     training = TrainOptions.read({**training.model_dump(), "steps": training.steps + steps})

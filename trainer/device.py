@@ -32,10 +32,12 @@ def choose(name: str = "auto", threads: int | None = None) -> torch.device:
     """CUDA, then Apple's MPS, then the CPU, unless told; with that many threads on the CPU.
 
     Without `threads` they are one per core that this process may use, or what OMP_NUM_THREADS says. Raises ValueError
-    for a device that is not here.
+    for a device that is not here, or less than one thread.
     """
     import torch
 
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads came as {threads}, expected 1 or more")
     if threads:
         torch.set_num_threads(threads)
     here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
