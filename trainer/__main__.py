@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trainer import distributed, interrupt
+from trainer import device, distributed, interrupt
 
 
 def main() -> None:
@@ -28,4 +28,5 @@ def _say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
+    device.prepare()
     main()

@@ -23,6 +23,7 @@ def _resume(
     steps: int = 0,
     rate: float | None = None,
     device: str = "auto",
+    threads: int | None = None,
     queue: bool = False,
 ) -> None:
     """Go on with a training that was stopped.
@@ -32,6 +33,7 @@ def _resume(
         steps: this many steps more than were planned
         rate: another learning rate from here on
         device: auto, cpu, cuda, cuda:N or mps
+        threads: threads on the CPU instead of one per core
         queue: wait until the trainings that were queued before are done with the device
     """
     from trainer import device as devices
@@ -40,7 +42,7 @@ def _resume(
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
-    where = devices.choose(device)
+    where = devices.choose(device, threads)
     found, done = checkpoint.describe_running(folder), saved_step(folder)
     training = TrainOptions.read(found.config.training)
     changed = {"steps": training.steps + steps, "rate": training.rate if rate is None else rate}

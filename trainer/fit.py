@@ -77,7 +77,8 @@ def _fit(
     with distributed.joined(device) as place:
         torch.manual_seed(options.seed)
         model = checkpoint.build(config).to(place)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast for conv nets on a CPU
+        if place.type == "cuda" and distributed.world() > 1:
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         state = start(model, options)
         journal = Journal(folder, config)
         done = False

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from trainer import distributed
 from trainer.data import Images
+from trainer.graph import step_for
 from trainer.latent import LatentModel, Options, total
-from trainer.step import State, Step
+from trainer.step import State
 
 Measures = dict[str, float | list[float]]
 
@@ -35,6 +36,7 @@ def start(model: LatentModel, options: TrainOptions) -> State:
 
     The learning rate is a tensor, which a step reads anew each time.
     """
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # conv nets are 1.3 times as fast
     kind = model.device.type
     parameters = list(model.parameters()) or [torch.nn.Parameter(torch.zeros(1))]
     exact = torch.float32 if kind == "cuda" else torch.float64  # what the fused kernels read
@@ -42,8 +44,11 @@ def start(model: LatentModel, options: TrainOptions) -> State:
     return State(torch.optim.Adam(parameters, lr=rate, fused=kind != "mps", capturable=kind == "cuda"))
 
 
-def batches(n: int, options: TrainOptions, first: int = 0) -> Iterator[Tensor]:
-    """Positions (b,) for each step from `first` on: every epoch a new order, a function of seed and epoch alone."""
+def batches(n: int, options: TrainOptions, first: int = 0, device: torch.device | str = "cpu") -> Iterator[Tensor]:
+    """Positions (b,) on `device` for each step from `first` on.
+
+    Every epoch has a new order, a function of seed and epoch alone; it is drawn, and moved, at once.
+    """
     size = min(options.batch, n)
     per_epoch = n // size
     order, of_epoch = torch.empty(0), -1
@@ -51,7 +56,7 @@ def batches(n: int, options: TrainOptions, first: int = 0) -> Iterator[Tensor]:
         epoch, place = divmod(step, per_epoch)
         if epoch != of_epoch:
             seed = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-            order, of_epoch = torch.randperm(n, generator=seed), epoch
+            order, of_epoch = torch.randperm(n, generator=seed).to(device), epoch
         yield order[place * size : (place + 1) * size]
 
 
@@ -74,11 +79,12 @@ def train(
     names the term and the step when one stops being finite.
     """
     state = state or start(model, options)
-    step = Step(model, images, state)
+    step = step_for(model, images, state)
     distributed.check_batch(min(options.batch, len(images)))
+    where = model.device if images.resident(model.device) else torch.device("cpu")
     model.train()
     begun = time.perf_counter()
-    for indices in batches(len(images), options, state.step):
+    for indices in batches(len(images), options, state.step, where):
         for group in state.optimizer.param_groups:
             group["lr"].fill_(rate_at(state.step, options))
         for name, value in model.schedule(state.step).items():

@@ -23,6 +23,7 @@ class Place(Options):
     out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
     size: int | None = Field(None, ge=1, description="train on this many images instead of all")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
     half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
     note: str = Field("", description="a sentence for the model card")
     tensorboard: bool = Field(False, description="write TensorBoard event files beside the history")
@@ -70,7 +71,7 @@ def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions
     place = Place.read({field: values[field] for field in Place.model_fields})
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
-    device.choose(place.device)
+    device.choose(place.device, place.threads)
     if place.tensorboard:
         tensorboard.check()
     return options, training, place
@@ -98,7 +99,7 @@ def train(name: str, chosen: Options) -> None:
     from trainer.fit import fit
 
     options, training, place = checked(name, chosen.model_dump())
-    where = device.choose(place.device)
+    where = device.choose(place.device, place.threads)
     if distributed.rank() == 0:
         checkpoint.check_folder(place.out)
     with turns.turn(str(where), place.out.name) if place.queue and distributed.rank() == 0 else nullcontext():
