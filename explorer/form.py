@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Entry:
     choices: tuple[str, ...] = ()
     low: float | None = None  # inclusive
     high: float | None = None
-    needs: Mapping[str, list[Any]] = types.MappingProxyType({})  # see trainer.latent.needs
+    needs: Mapping[str, list[Any]] = field(default_factory=dict)  # see trainer.latent.needs
 
     @property
     def title(self) -> str:

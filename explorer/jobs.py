@@ -81,15 +81,20 @@ def find(name: str) -> Job | None:
 # ---- start
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless a new checkpoint can have this name."""
+    trainer.check_name(name)
+    if (trainer.root() / name).exists() or ((known := find(name)) and is_alive(known)):
+        raise ValueError(f'there is a checkpoint called "{name}" already: choose another name')
+
+
 def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto") -> Job:
     """Train a new checkpoint. `options` are those that differ from their defaults.
 
     Raises ValueError where the name is taken or none, or for a device that is not here.
     """
+    check_name(name)
     folder = trainer.root().resolve() / name
-    trainer.check_folder(folder)
-    if (known := find(name)) and is_alive(known):
-        raise ValueError(f'a training called "{name}" is under way: choose another name')
     return _run(folder, device, ["train", model, f"--out={_short(folder)}", *arguments(options)])
 
 
@@ -197,9 +202,10 @@ def last_words(job: Job, lines: int = 6) -> str:
 
 def stop(job: Job) -> None:
     """Ask it to save and end: by its control file once it runs, before that by a signal."""
-    if state(job) == RUNNING:
+    now = state(job)
+    if now == RUNNING:
         trainer.send_order(job.path, {"stop": True})
-    else:
+    elif now in (WAITING, STARTING):
         _signal(job)
 
 
@@ -221,13 +227,13 @@ def forget(job: Job) -> None:
 
 
 def delete(name: str) -> None:
-    """Remove a checkpoint's folder and what is known of its job. Raises ValueError while it is being trained."""
+    """Remove a checkpoint's folder and what is known of its job. Raises ValueError while it is being trained,
+    or for a name that is none."""
+    trainer.check_name(name)
     job = find(name)
     if job and is_alive(job):
         raise ValueError(f'"{name}" is being trained: stop it first')
     folder = trainer.root() / name
-    if Path(name).name != name or name in (".", ".."):
-        raise ValueError(f'"{name}" is no name of a checkpoint')
     if (folder / "config.json").is_file():
         shutil.rmtree(folder)
     if job:
@@ -243,7 +249,7 @@ def move_up(job: Job) -> None:
         trainer.reorder(job.device, line)
 
 
-def changes(checkpoint: Checkpoint) -> dict[str, Any]:
+def options_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint's options, of its model and of its training, and its data: what a form is filled with."""
     config = checkpoint.config
     return {**config.options, **config.training, "data": config.data.name, "size": config.data.size}

@@ -148,12 +148,12 @@ def settle() -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the data …")
-def images_of(name: str, size: int | None, changed: float) -> Images:
+def images_of(name: str, changed: float) -> Images:
     """The training images of a data set; `changed` makes a person's own set new when its files are.
 
     Raises ValueError or OSError with a sentence.
     """
-    return trainer.load_data(name, "train", size)
+    return trainer.load_data(name, "train")
 
 
 @st.cache_data(max_entries=64, show_spinner="Taking a few steps, to see how long all will take …")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 
 import trainer
@@ -17,37 +18,13 @@ if TYPE_CHECKING:
 
 OWN = "a folder or file of yours"
 LOOK = 8  # images of the data that are shown
-NEW = "train"  # session state: widgets are train/…, and what they held is kept across pages
 
 
-def _seed(key: str, default: Any) -> str:
-    """The widget's key in the session, which holds what it held on an earlier visit."""
-    kept = st.session_state.setdefault("kept", {})
-    if key not in st.session_state:
-        st.session_state[key] = kept.get(key, default)
-    return key
-
-
-def _keep(key: str, value: Any) -> Any:
-    st.session_state["kept"][key] = value
-    return value
-
-
-def fill(checkpoint: Checkpoint) -> None:
-    """Fill the form with what a checkpoint was trained with, for a callback."""
-    from trainer import models
-
-    values, config = jobs.changes(checkpoint), checkpoint.config
-    if config.model not in models.names():
-        return
-    fields = [*form.entries(models.get(config.model).Options), *form.entries(trainer.TrainOptions), *_places()]
-    held = {f"{NEW}/{config.model}/{field.name}": field.shown(values[field.name])
-            for field in fields if field.name in values}  # fmt: skip
-    named = config.data.name in trainer.data_names()
-    held |= {f"{NEW}/model": config.model, f"{NEW}/data": config.data.name if named else OWN}
-    held |= {f"{NEW}/name": _free(checkpoint.name)} | ({} if named else {f"{NEW}/path": config.data.name})
-    st.session_state.setdefault("kept", {}).update(held)
-    st.session_state.update(held)
+def _kept(what: str, default: Any) -> dict[str, Any]:
+    """What makes a widget keep what it holds, also while another page is shown."""
+    key = f"train/{what}"
+    st.session_state.setdefault(key, default)
+    return {"key": key, "persist_state": "session"}
 
 
 def _places() -> list[Entry]:
@@ -55,10 +32,25 @@ def _places() -> list[Entry]:
 
 
 def _free(name: str) -> str:
-    """A name like this one that no checkpoint and no job has."""
+    """The name, or with a number the next one, that no checkpoint and no job has."""
     taken = {path.name for path in trainer.root().glob("*")} | {job.name for job in jobs.jobs()}
-    stem = name.rstrip("0123456789").rstrip("-") if name in taken else name
-    return next(new for new in (name, *(f"{stem}-{n}" for n in range(2, 10_000))) if new not in taken)
+    stem = name.rstrip("0123456789").rstrip("-") or name
+    return next(new for new in (name, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))) if new not in taken)
+
+
+def fill(checkpoint: Checkpoint) -> None:
+    """Fill the form with what a checkpoint was trained with; for a callback."""
+    from trainer import models
+
+    config, values = checkpoint.config, jobs.options_of(checkpoint)
+    if config.model not in models.names():
+        return
+    fields = [*form.entries(models.get(config.model).Options), *form.entries(trainer.TrainOptions), *_places()]
+    held = {f"{config.model}/{field.name}": field.shown(values[field.name]) for field in fields if field.name in values}
+    data = config.data.name if config.data.name in trainer.data_names() else OWN
+    held |= {"model": config.model, "data": data, f"name/{config.model}/{config.data.name}": _free(checkpoint.name)}
+    held |= {"path": config.data.name} if data == OWN else {}
+    st.session_state.update({f"train/{what}": value for what, value in held.items()})
 
 
 @st.fragment
@@ -67,148 +59,148 @@ def show() -> None:
     from trainer import models
 
     model = st.selectbox(
-        "Model", models.names(), key=_seed(f"{NEW}/model", "vae" if "vae" in models.names() else models.names()[0]),
+        "Model", models.names(), **_kept("model", models.names()[0]),
         help="The families of models; the line below says what the chosen one is",
     )  # fmt: skip
-    _keep(f"{NEW}/model", model)
     kind = models.get(model)
     st.caption(models.about(model))
     data, images = _data()
-    own, training, places = form.entries(kind.Options), form.entries(trainer.TrainOptions), _places()
+    own, training = form.entries(kind.Options), [] if kind.closed_form else form.entries(trainer.TrainOptions)
     values: dict[str, Any] = {}
-    problems: list[str] = []
     with st.expander("Options of the model", expanded=True):
-        problems += _widgets(model, own, values, kind.Options)
+        wrong = _widgets(model, own, values, kind.Options)
     with st.expander("Options of the training"):
-        problems += _widgets(model, [] if kind.closed_form else training, values, trainer.TrainOptions)
-        problems += _widgets(model, places, values, None)
+        wrong |= _widgets(model, [*training, *_places()], values, None)
+    if not wrong:
+        wrong |= _together(kind, own, training, values)
     name = st.text_input(
-        "Name of the new checkpoint", key=_seed(f"{NEW}/name", _free(f"{model}-{Path(data or 'data').stem}".replace("_", "-"))),
-        max_chars=64, help="Small letters, digits, dots and hyphens; the name of its folder",
+        "Name of the new checkpoint", **_kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
+        help="Small letters, digits, dots and hyphens; the name of its folder",
     )  # fmt: skip
-    _keep(f"{NEW}/name", name)
-    try:
-        trainer.check_folder(trainer.root() / name)
-    except ValueError as error:
-        problems.append(str(error).split(". Choose another --out")[0])
-        st.error(problems[-1])
-    if not problems:
-        problems += _check(kind, own, values)
-    ready = not problems and data is not None
-    fields = [*own, *([] if kind.closed_form else training), *places]
+    wrong |= _named(name)
+    ready = data is not None and not wrong
     if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
                  help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
-        _start(name, model, {**({"data": data} if data else {}), **form.chosen(fields, values)})
+        _start(name, model, {"data": data, **form.chosen([*own, *training, *_places()], values)})
     if ready and images is not None:
-        _estimate(model, own, values, {} if kind.closed_form else _only(training, values), data or "", images)
+        options = form.chosen(own, values)
+        _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data}", images)
 
 
-def _only(fields: list[Entry], values: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in fields}
+def _proposed(model: str, data: str | None) -> str:
+    plain = f"{model}-{Path(data or 'data').stem}".lower().replace("_", "-")
+    return "".join(letter for letter in plain if letter.isascii() and (letter.isalnum() or letter in ".-"))[:60]
 
 
-def _start(name: str, model: str, options: dict[str, Any]) -> None:
+def _named(name: str) -> bool:
+    """Whether something is wrong with the name; then that is said."""
+    try:
+        jobs.check_name(name)
+    except ValueError as error:
+        st.error(str(error))
+        return True
+    return False
+
+
+def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
     try:
         jobs.start(name, model, options)
     except (ValueError, OSError) as error:
         st.error(str(error))
         return
     st.session_state["watch"] = name
-    for where in (st.session_state, st.session_state["kept"]):
-        where.pop(f"{NEW}/name", None)
+    st.session_state.pop(f"train/name/{model}/{options['data']}", None)
     st.rerun()
 
 
 def _data() -> tuple[str | None, Images | None]:
     """The data's name or path, None until there is one, and its images where nothing need be fetched for them."""
-    name: str | None = st.selectbox(
-        "Data", [*trainer.data_names(), OWN], key=_seed(f"{NEW}/data", "digits"), help="The images to train on"
-    )
-    _keep(f"{NEW}/data", name)
+    names = [*trainer.data_names(), OWN]
+    name = st.selectbox("Data", names, **_kept("data", names[0]), help="The images to train on")
     if name == OWN:
         path = st.text_input(
-            "Path", key=_seed(f"{NEW}/path", ""), placeholder="/home/me/pictures",
+            "Path", **_kept("path", ""), placeholder="/home/me/pictures",
             help="A folder of images, or an .npz file, on the machine that runs this app",
-        )  # fmt: skip
-        _keep(f"{NEW}/path", path)
-        if not path.strip():
+        ).strip()  # fmt: skip
+        if not path:
             st.caption("Give the path of a folder of images, or of an .npz file with an array “images”.")
             return None, None
-        name = str(Path(path.strip()).expanduser().absolute())
+        name = str(Path(path).expanduser().absolute())
         if not Path(name).exists():
             st.error(f"There is no folder or file “{name}”.")
             return None, None
-    assert name
     if not trainer.data_is_here(name):
         st.caption(f"The images of {name} are not on this machine yet: they are fetched when the training starts.")
         return name, None
     try:
-        images = run.images_of(name, None, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
-        import torch
-
-        some = trainer.to_bytes(images.batch(torch.arange(min(LOOK, len(images)))))
+        images = run.images_of(name, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
+        _look(images)
     except (ValueError, OSError) as error:
         st.error(str(error))
         return None, None
-    picture, width = pictures.crisp(pictures.strip(list(some)), 300)
-    c, h, w = images.shape
-    st.image(
-        picture, width=min(width, 320), caption=f"{len(images):,} images of {h} × {w}, {'grey' if c == 1 else 'RGB'}"
-    )
     return name, images
 
 
-def _widgets(model: str, fields: list[Entry], values: dict[str, Any], options: Any) -> list[str]:
-    """A widget per field, its value into `values`; what is wrong with those that are typed."""
-    problems = []
+def _look(images: Images) -> None:
+    """The first few images of the data, and how many and how large they are."""
+    import torch
+
+    some = trainer.to_bytes(images.batch(torch.arange(min(LOOK, len(images)))))
+    picture, width = pictures.crisp(pictures.strip(list(some)), 300)
+    c, h, w = images.shape
+    about = f"{len(images):,} images of {h} × {w}, {'grey' if c == 1 else 'RGB'}"
+    st.image(picture, width=min(width, 320), caption=about)
+
+
+def _widgets(model: str, fields: list[Entry], values: dict[str, Any], options: Any) -> bool:
+    """A widget per field, its value into `values`; whether one that is typed is wrong, which is said under it."""
+    wrong = False
     for field in fields:
-        key = _seed(f"{NEW}/{model}/{field.name}", field.shown(field.default))
         idle = not field.has_effect({**dict.fromkeys(field.needs), **values})
-        shown = _keep(key, _widget(field, key, idle))
+        shown = _widget(field, _kept(f"{model}/{field.name}", field.shown(field.default)), idle)
         try:
             values[field.name] = field.read(shown)
             if field.kind == form.WIDTHS and options is not None:
                 options.read({field.name: values[field.name]})
         except ValueError as error:
             values[field.name] = field.default
-            problems.append(str(error))
-            st.error(problems[-1])
-    return problems
+            st.error(str(error))
+            wrong = True
+    return wrong
 
 
-def _widget(field: Entry, key: str, idle: bool) -> Any:
+def _widget(field: Entry, key: dict[str, Any], idle: bool) -> Any:
     needed = f" Has an effect only with {' and '.join(field.needs)}." if field.needs else ""
-    about = {"key": key, "help": field.help + needed, "disabled": idle}
+    about: dict[str, Any] = {**key, "help": field.help + needed, "disabled": idle}
     if field.kind == CHOICE:
         return st.selectbox(field.title, field.choices, **about)
     if field.kind == TOGGLE:
         return st.toggle(field.title, **about)
     if field.kind not in (WHOLE, REAL):
         return st.text_input(field.title, **about)
-    number = int if field.kind == WHOLE else float
+    number: Any = int if field.kind == WHOLE else float
     low, high = (None if bound is None else number(bound) for bound in (field.low, field.high))
-    step = 1 if field.kind == WHOLE else 10.0 ** (np.floor(np.log10(abs(field.default or 1.0))))
-    more: dict[str, Any] = {"value": None, "placeholder": "none"} if field.optional else {}
-    layout = {} if field.kind == WHOLE else {"format": "%.6g"}
-    return st.number_input(field.title, low, high, step=number(step), **more, **layout, **about)
+    step = 1 if field.kind == WHOLE else 10.0 ** math.floor(math.log10(abs(field.default or 1.0)))
+    about |= {"value": None, "placeholder": "none"} if field.optional else {}
+    about |= {"format": "%.6g"} if field.kind == REAL else {}
+    return st.number_input(field.title, low, high, step=step, **about)
 
 
-def _check(kind: Any, own: list[Entry], values: dict[str, Any]) -> list[str]:
-    """What is wrong with the options together, said under them."""
+def _together(kind: Any, own: list[Entry], training: list[Entry], values: Mapping[str, Any]) -> bool:
+    """Whether something is wrong with the options as a whole; then that is said under them."""
     try:
         kind.Options.read(form.chosen(own, values)).check_needs()
-        trainer.TrainOptions.read({name: v for name, v in values.items() if name in trainer.TrainOptions.model_fields})
+        trainer.TrainOptions.read({field.name: values[field.name] for field in training})
+        trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in _places()}})
     except ValueError as error:
         st.error(str(error))
-        return [str(error)]
-    return []
+        return True
+    return False
 
 
-def _estimate(
-    model: str, own: list[Entry], values: dict[str, Any], training: dict[str, Any], data: str, images: Images
-) -> None:
+def _estimate(model: str, options: dict[str, Any], training: dict[str, Any], data: str, images: Images) -> None:
     try:
-        found = run.estimate(model, form.chosen(own, values), training, images, f"{data} {len(images)}")
+        found = run.estimate(model, options, training, images, f"{data} {len(images)}")
     except (ValueError, RuntimeError) as error:
         st.error(f"This model cannot be made: {error}")
         return

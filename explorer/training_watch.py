@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import trainer
-from explorer import curves, figures, films, jobs, live, pictures
+from explorer import curves, figures, films, jobs, live, pictures, processes
 
 if TYPE_CHECKING:
     from explorer.jobs import Job
@@ -83,7 +83,7 @@ def _progress(said: str, checkpoint: Checkpoint) -> None:
     step, speed, left = found
     text = f"{said}: step {step:,} of {steps:,}, {speed:,.0f} images/s, {curves.duration(max(0, left))} left"
     st.progress(min(1.0, step / max(1, steps)), text)
-    for line in jobs.accelerators():
+    for line in processes.accelerators():
         st.caption(line)
 
 
@@ -94,11 +94,8 @@ def charts(checkpoint: Checkpoint, history: curves.History) -> None:
         return
     steps = checkpoint.config.training["steps"]
     knobs = _knobs(checkpoint)
-    st.plotly_chart(
-        curves.terms(history, list(knobs), _units(checkpoint), steps),
-        config=figures.CONFIG,
-        key=f"terms/{checkpoint.name}",
-    )
+    figure = curves.terms(history, list(knobs), _units(checkpoint), steps)
+    st.plotly_chart(figure, config=figures.CONFIG, key=f"terms/{checkpoint.name}")
     heat = curves.per_dimension(history, steps)
     if heat:
         st.plotly_chart(heat, config=figures.CONFIG, key=f"dimensions/{checkpoint.name}")
@@ -160,8 +157,9 @@ def _turn(job: Job, checkpoint: Checkpoint) -> None:
             key = f"turn/{job.name}/{job.begun}/{name}"
             st.session_state.setdefault(key, float(value))
             st.number_input(
-                "learning rate" if name == "rate" else name, key=key, format="%.6g", width=150, step=float(value or 1) / 10,
-                on_change=_send, args=(job, name, key), help="What it stands at; another value counts from the next step",
+                "learning rate" if name == "rate" else name, key=key, format="%.6g", width=150,
+                step=float(value or 1) / 10, on_change=_send, args=(job, name, key),
+                help="What it stands at; another value counts from the next step",
             )  # fmt: skip
 
 

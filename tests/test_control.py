@@ -136,18 +136,37 @@ def test_a_knob_that_the_schedule_turns_is_refused() -> None:
         check_knob(fresh(max_kl=5.0), "multiplier", -1.0, 10)
 
 
-def test_a_line_that_is_being_written_waits_and_a_stop_of_an_earlier_run_is_over(tmp_path: Path) -> None:
+def test_a_line_that_is_being_written_waits(tmp_path: Path) -> None:
     model, options = fresh(), TrainOptions.read({})
     (tmp_path / control.FILE).write_bytes(b'{"stop": true}\n{"rate": 0.0')
     run = Control(tmp_path, [])
     options, answers = run.obey(model, options, 3)
-    assert [list(answer) for answer in answers] == [["step", "order", "refused"]]
+    assert answers == [{"step": 3, "order": 1, "stopped": True}]
     with (tmp_path / control.FILE).open("ab") as file:
         file.write(b"2}\n")
     assert run.waiting()
     options, answers = run.obey(model, options, 4)
     assert options.rate == 0.02 and answers == [{"step": 4, "order": 2, "changed": {"rate": 0.02}}]
-    assert run.obey(model, options, 5)[1] == []
+    assert run.obey(model, options, 5)[1] == [] and not Control(tmp_path, answers).obey(model, options, 5)[1]
+
+
+def test_a_stop_that_comes_too_late_does_not_stop_a_resume(tmp_path: Path, told: Callable[..., None]) -> None:
+    folder = tmp_path / "run"
+    told(folder, {})
+    as_it_was = BetaVAE.end
+
+    def end(model: LatentModel, images: data.Images) -> None:
+        send(folder, {"stop": True})
+        as_it_was(model, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BetaVAE, "end", end)
+        assert train(folder, "--steps", 10) == 0
+    assert [line["refused"] for line in history_of(folder) if "refused" in line] == [
+        "the training had taken its last step"
+    ]
+    assert call("resume", folder, "--steps", 5, "--device", "cpu") == 0
+    assert checkpoint.describe(folder).config.steps_done == 15
 
 
 def test_orders_need_a_training(tmp_path: Path) -> None:

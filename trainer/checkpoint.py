@@ -208,11 +208,15 @@ def load(folder: Path | str, device: str = "cpu") -> LatentModel:
     return model.eval().to(place)
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless every file system and link can hold the name of a checkpoint."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise ValueError(f'"{name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+
+
 def check_folder(folder: Path) -> None:
-    """Raise ValueError unless a new checkpoint can stand there: an empty folder or none, and a name that every file
-    system and link can hold."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", folder.name):
-        raise ValueError(f'"{folder.name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+    """Raise ValueError unless a new checkpoint can stand there: a name that can be one, and an empty folder or none."""
+    check_name(folder.name)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: name another folder')
     clear_leftovers(folder)

@@ -48,7 +48,6 @@ class Control:
     def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
         self.path = folder / FILE
         self.answered: int = max((line["order"] for line in history if "order" in line), default=0)
-        self.before = len(self._lines())  # these were there when the run began: a stop among them has been
         self.size = 0  # bytes when the file was last read
         self.looked = 0.0
 
@@ -85,10 +84,14 @@ class Control:
                 options, answer = turned(line, model, options, step)
             except ValueError as error:
                 answer = {"refused": str(error)}
-            if "stopped" in answer and self.answered <= self.before:
-                answer = {"refused": "this stop was for a run that had ended already"}
             answers.append({"step": step, "order": self.answered, **answer})
         return options, answers
+
+    def too_late(self, step: int) -> list[dict[str, Any]]:
+        """What the history shall say of what came after the last step, so that a resume does not do it."""
+        first, self.answered = self.answered, max(self.answered, len(self._lines()))
+        said = "the training had taken its last step"
+        return [{"step": step, "order": n + 1, "refused": said} for n in range(first, self.answered)]
 
 
 def turned(line: bytes, model: LatentModel, options: TrainOptions, step: int) -> tuple[TrainOptions, dict[str, Any]]:

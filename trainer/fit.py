@@ -185,7 +185,8 @@ def _finish(
     report = Report.of(folder.name, model, images, test, config)
     with interrupt.held():
         report.write(folder)
-        checkpoint.save(folder, model, report.config, history)
+        late = Control(folder, history).too_late(config.steps_done)
+        checkpoint.save(folder, model, report.config, [*history, *late])
 
 
 def measure(folder: Path, device: torch.device) -> None:

@@ -49,7 +49,7 @@ def _curves(histories: Mapping[str, curves.History]) -> None:
 
 
 def _options(checkpoints: Mapping[str, Checkpoint]) -> None:
-    options = {name: {"model": each.config.model, **jobs.changes(each)} for name, each in checkpoints.items()}
+    options = {name: {"model": each.config.model, **jobs.options_of(each)} for name, each in checkpoints.items()}
     table = form.differing(options)
     if not table:
         st.caption("Their options are all the same." if len(options) > 1 else "Choose another to see what differs.")

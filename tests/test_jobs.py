@@ -1,0 +1,328 @@
+"""Trainings as processes: one at a time on a device, and none is lost, whatever ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from commandline import REPOSITORY, environment
+from pydantic import Field
+
+import trainer
+from explorer import curves, films, form, jobs, live, processes
+from trainer import models, turns
+from trainer.forecast import estimate
+from trainer.latent import Options, needs
+from trainer.train import TrainOptions
+
+QUICK = {"hidden": (16,), "size": 200, "batch": 32, "data": "digits"}
+ENDLESS = {**QUICK, "steps": 10_000_000, "every": 50}
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A person's folder and a folder of checkpoints that are thrown away, with what still runs in them."""
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "checkpoints").mkdir()
+    yield tmp_path
+    for job in jobs.jobs():
+        if jobs.is_alive(job):
+            os.kill(job.pid, signal.SIGKILL)
+            until(lambda job=job: not jobs.is_alive(job))
+
+
+def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
+    """Wait for a condition; what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+    return found
+
+
+def reaches(job: jobs.Job, *states: str) -> str:
+    """Wait until a job is in one of the states; any other end is a failure."""
+
+    def arrived() -> str:
+        state = jobs.state(job)
+        assert state in (*jobs.ALIVE, *states), f"{state}: {jobs.last_words(job)}"
+        return state if state in states else ""
+
+    return str(until(arrived))
+
+
+def measured(job: jobs.Job) -> int:
+    return jobs.last_step(job.checkpoint) if job.checkpoint else 0
+
+
+# ---- a job
+
+
+def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
+    job = jobs.start("one", "beta_vae", ENDLESS, device="cpu")
+    with pytest.raises(ValueError, match='called "one" already'):
+        jobs.start("one", "vae", QUICK)
+    reaches(job, jobs.RUNNING)
+    until(lambda: measured(job) >= 100)
+    trainer.send_order(job.path, {"knob": "beta", "value": 9.0})
+    until(lambda: any(line.get("beta") == 9.0 for line in job.checkpoint.history()))  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="stop it first"):
+        jobs.delete("one")
+    jobs.stop(job)
+    reaches(job, jobs.STOPPED)
+    assert jobs.jobs() == [job] == [jobs.find("one")]
+    (found,) = trainer.checkpoints()
+    done = found.config.steps_done
+    assert "--queue" not in found.config.command and str(places) not in found.config.command
+    assert found.config.command.startswith("python -m trainer train beta_vae --out=checkpoints/one --hidden 16 ")
+    again = jobs.resume(found)
+    until(lambda: measured(again) > done)
+    jobs.stop(again)
+    reaches(again, jobs.STOPPED)
+    assert [turn.changed for turn in trainer.checkpoints()[0].config.turned] == [{"beta": 9.0}]
+    words = [said for _, said in curves.events(trainer.checkpoints()[0].history())]
+    assert words == ["beta = 9", "stopped", "stopped"]
+    jobs.delete("one")
+    assert not (places / "checkpoints" / "one").exists() and jobs.jobs() == []
+
+
+def test_a_closed_form_is_finished(places: Path) -> None:
+    job = jobs.start("pca", "pca", {"data": "digits"}, device="cpu")
+    reaches(job, jobs.FINISHED)
+    assert jobs.last_words(job).startswith("wrote ")
+
+
+def test_a_job_that_was_killed_has_died_and_goes_on(places: Path) -> None:
+    job = jobs.start("killed", "vae", ENDLESS, device="cpu")
+    reaches(job, jobs.RUNNING)
+    os.kill(job.pid, signal.SIGKILL)
+    reaches(job, jobs.DIED)
+    checkpoint = job.checkpoint
+    assert checkpoint
+    again = jobs.resume(checkpoint)
+    reaches(again, jobs.RUNNING)
+    jobs.stop(again)
+    assert reaches(again, jobs.STOPPED)
+
+
+def test_a_job_that_cannot_run_shows_the_last_lines_of_its_log(places: Path) -> None:
+    job = jobs.start("wild", "vae", {**QUICK, "size": 10_000_000}, device="cpu")
+    reaches(job, jobs.DIED)
+    assert "size=10000000 does not fit" in jobs.last_words(job, 1)
+    assert job.checkpoint is None  # nothing was saved, so nothing can go on
+
+
+def test_a_reused_process_number_is_no_job(places: Path) -> None:
+    job = jobs.Job(str(places / "checkpoints" / "old"), "cpu", [], os.getpid(), "another time", 0.0)
+    assert processes.started(os.getpid()) and not jobs.is_alive(job)
+    assert jobs.state(job) == jobs.DIED
+    assert processes.started(2**22 + 1) is None
+
+
+def test_damaged_and_foreign_descriptions_are_left_out(places: Path) -> None:
+    folder = trainer.home() / "jobs"
+    folder.mkdir(parents=True)
+    (folder / "half.json").write_text("{")
+    (folder / "list.json").write_text("[]")
+    elsewhere = {"folder": "/elsewhere/x", "device": "cpu", "command": [], "pid": 1, "started": "", "begun": 0}
+    (folder / "x.json").write_text(json.dumps(elsewhere))
+    assert jobs.jobs() == []
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "UPPER", ".hidden", "x" * 65])
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a checkpoint"):
+        jobs.start(name, "vae", QUICK)
+    with pytest.raises(ValueError, match="cannot name a checkpoint"):
+        jobs.delete(name)
+
+
+# ---- the line
+
+
+def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None:
+    first = jobs.start("first", "vae", ENDLESS, device="cpu")
+    reaches(first, jobs.RUNNING)
+    second, third, fourth = (jobs.start(name, "vae", ENDLESS, device="cpu") for name in ("second", "third", "fourth"))
+    for job in (second, third, fourth):
+        reaches(job, jobs.WAITING)
+    assert set(trainer.waiting("cpu")) == {"second", "third", "fourth"}
+    trainer.reorder("cpu", ["second", "third", "fourth"])
+    jobs.move_up(third)
+    assert trainer.waiting("cpu") == ["third", "second", "fourth"]
+    jobs.cancel(second)
+    until(lambda: trainer.waiting("cpu") == ["third", "fourth"])
+    assert jobs.find("second") is None and not (places / "checkpoints" / "second").exists()
+    os.kill(first.pid, signal.SIGKILL)  # the system releases its lock
+    reaches(third, jobs.RUNNING)
+    assert jobs.state(fourth) == jobs.WAITING and trainer.waiting("cpu") == ["fourth"]
+    os.kill(fourth.pid, signal.SIGKILL)
+    until(lambda: trainer.waiting("cpu") == [])
+
+
+def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places: Path) -> None:
+    for _ in range(2):
+        with turns.turn("cuda:0", "alone"):
+            assert trainer.waiting("cuda:0") == []
+    code = "from trainer import turns\nwith turns.turn('cuda:0', 'held'): print('in', flush=True); input()"
+    with turns.turn("cuda:1", "other"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout and process.stdout.readline() == "in\n"  # another device is another line
+        process.communicate("\n", timeout=60)
+
+
+# ---- the form
+
+
+class Some(Options):
+    kind: Literal["a", "b"] = Field("a", description="which")
+    widths: tuple[int, ...] = Field((4, 4), description="widths")
+    deep: bool = Field(False, description="deep")
+    count: int = Field(3, ge=1, le=9, description="count")
+    rate: float = Field(0.5, gt=0, le=1, description="rate")
+    limit: float | None = Field(None, ge=0, description="limit")
+    slope: float = Field(2.0, description="slope", json_schema_extra=needs(limit=[]))
+    tone: int = Field(1, description="tone", json_schema_extra=needs(kind=["b"]))
+
+
+def test_a_form_says_what_options_are() -> None:
+    fields = {entry.name: entry for entry in form.entries(Some)}
+    assert [entry.kind for entry in fields.values()] == [
+        form.CHOICE, form.WIDTHS, form.TOGGLE, form.WHOLE, form.REAL, form.REAL, form.REAL, form.WHOLE,
+    ]  # fmt: skip
+    assert fields["kind"].choices == ("a", "b") and fields["kind"].help == "which"
+    assert (fields["count"].low, fields["count"].high, fields["rate"].low) == (1, 9, None)
+    assert fields["limit"].optional and fields["limit"].default is None and not fields["rate"].optional
+    assert fields["widths"].shown((8, 2)) == "8, 2" and fields["widths"].read(" 8,2 ") == (8, 2)
+    assert fields["widths"].read("") == ()
+    with pytest.raises(ValueError, match="give whole numbers"):
+        fields["widths"].read("8, two")
+
+
+def test_a_form_sends_what_differs_and_has_an_effect() -> None:
+    fields = form.entries(Some)
+    default = Some().model_dump()
+    assert form.chosen(fields, default) == {}
+    assert form.chosen(fields, {**default, "slope": 5.0, "tone": 4, "count": 4}) == {"count": 4}
+    both = {**default, "slope": 5.0, "limit": 0.0, "kind": "b", "tone": 4}
+    assert form.chosen(fields, both) == {"slope": 5.0, "limit": 0.0, "kind": "b", "tone": 4}
+
+
+def test_options_reach_the_command_line_as_they_were_chosen() -> None:
+    said = {"widths": (8, 2), "none": (), "deep": True, "flat": False, "max_kl": 2.0, "note": "-x y"}
+    assert jobs.arguments(said) == [
+        "--widths", "8", "2", "--none", "--deep", "--no-flat", "--max-kl=2.0", "--note=-x y",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_has_a_form(name: str) -> None:
+    kind = models.get(name)
+    fields = [*form.entries(kind.Options), *form.entries(TrainOptions)]
+    default = {field.name: field.read(field.shown(field.default)) for field in fields}
+    assert form.chosen(fields, default) == {}
+    own = {field.name: default[field.name] for field in form.entries(kind.Options)}
+    assert kind.Options.read(own) == kind.Options.read({})
+
+
+def test_what_differs_between_options() -> None:
+    table = form.differing({"one": {"a": 1, "b": None, "c": [1, 2]}, "two": {"a": 1, "b": 2.0, "d": "x"}})
+    assert table == {
+        "b": {"one": "none", "two": "2.0"}, "c": {"one": "1, 2", "two": "–"}, "d": {"one": "–", "two": "x"},
+    }  # fmt: skip
+
+
+def test_an_estimate_counts_and_leaves_the_random_state(places: Path) -> None:
+    import torch
+
+    images = trainer.load_data("digits", "train", 300)
+    kind = models.get("vae")
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    options = kind.Options.read({"hidden": (16,)})
+    found = estimate("vae", options, TrainOptions.read({"steps": 500}), images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert found.parameters == sum(
+        p.numel() for p in kind((1, 8, 8), kind.Options.read({"hidden": (16,)})).parameters()
+    )
+    assert found.memory > 16 * found.parameters + 300 * 64 and found.seconds and found.seconds > 0
+    twice = estimate("vae", options, TrainOptions.read({"batch": 256}), images)
+    assert twice.memory - found.memory == found.memory - 16 * found.parameters - 300 * 64
+    assert estimate("pca", models.get("pca").Options.read({}), TrainOptions.read({}), images).seconds is None
+
+
+# ---- curves and films
+
+HISTORY: list[dict[str, Any]] = [
+    {
+        "step": 10,
+        "seconds": 1.0,
+        "loss": 9.0,
+        "kl/z": [1.0, 3.0],
+        "beta": 1.0,
+        "rate": 1e-3,
+        "images_per_second": 320.0,
+    },
+    {"step": 12, "order": 1, "changed": {"beta": 2.0}},
+    {"step": 13, "order": 2, "refused": "no"},
+    {
+        "step": 20,
+        "seconds": 2.0,
+        "loss": 7.0,
+        "kl/z": [0.5, 2.0],
+        "beta": 2.0,
+        "rate": 1e-3,
+        "images_per_second": 320.0,
+    },
+    {"step": 25, "order": 3, "stopped": True},
+]
+
+
+def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
+    figure = curves.terms(HISTORY, ["beta"], {}, 40)
+    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert drawn == {"loss": ([10, 20], [9, 7]), "kl/z, summed": ([10, 20], [4, 2.5])}
+    assert [shape.x0 for shape in figure.layout.shapes] == [12, 25]
+    assert [note.text for note in figure.layout.annotations] == ["beta = 2", "stopped"]
+    heat = curves.per_dimension(HISTORY, 40)
+    assert heat and list(heat.data[0].y) == ["z0", "z1"] and np.array(heat.data[0].z).tolist() == [[1, 0.5], [3, 2]]
+    assert curves.per_dimension([{"step": 1, "loss": 1.0}], 2) is None
+    assert curves.pace(HISTORY, 32, 40) == (20, 320.0, 2.0)
+    assert curves.pace([], 32, 40) is None
+    both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")
+    assert [list(trace.y) for trace in both.data] == [[1, 2], [2]]
+
+
+def test_words_for_times_and_sizes() -> None:
+    assert [curves.duration(value) for value in (12.4, 200, 7500)] == ["12 s", "3 min 20 s", "2 h 5 min"]
+    assert [curves.size(value) for value in (10, 12e6, 3.4e9)] == ["1 MB", "12 MB", "3.4 GB"]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (40, 3)])
+def test_a_film_is_an_axis_of_training_steps(side: int, channels: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (41, 8, side, side, channels), np.uint8)
+    film = trainer.Film(noise[0], [*range(0, 410, 10)], list(noise), list(noise[::-1]))
+    axis = films.axis(film, 400.0)
+    assert axis.stops.tolist() == film.steps and axis.frames is not None and axis.frames.nbytes <= live.LIMIT // 2
+    sheet = films.sheet(film, 7)
+    assert sheet.shape == (3 * side, 8 * side, channels)
+    assert np.array_equal(sheet[side : 2 * side, :side], noise[7, 0]) and np.array_equal(
+        sheet[2 * side :, :side], noise[33, 0]
+    )
+    assert side > 8 or np.array_equal(axis.frames[7], sheet)
+    live.pack([axis], films.sheet(film, 40), revision=1, unit="steps")
+    assert films.nearest(film, 68.0) == 7
