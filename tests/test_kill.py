@@ -170,7 +170,7 @@ def test_what_cannot_be_written_is_a_sentence(
     said = refused(capsys, "resume", folder, "--steps", 5, "--device", "cpu")
     assert said.startswith(f'error: "{folder / "config.json"}" cannot be written: {os.strerror(number)}.')
     after = contents(folder)
-    assert after.pop("snapshots.npz") != before.pop("snapshots.npz")  # ahead, which a resume cuts
+    del after["snapshots.npz"], before["snapshots.npz"]  # may be ahead, which a resume cuts
     assert after == before
     said = refused(capsys, "train", "pca", "--out", tmp_path / "new", "--device", "cpu")
     assert os.strerror(number) in said and str(tmp_path / "new") in said

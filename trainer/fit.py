@@ -96,7 +96,8 @@ def _fit(
         if not done and first:
             journal.events = Events(folder, tensorboard, state.step)
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
-            finished = _steps(journal, model, images, options, state, snapshots)
+            with journal.events:
+                finished = _steps(journal, model, images, options, state, snapshots)
         elif not done:
             finished = _follow(model, images, options, state)
     if first:

@@ -50,6 +50,9 @@ class Events:
             self.writer.add_scalar(name, sum(value) if isinstance(value, list) else value, line["step"])
         self.writer.flush()
 
-    def close(self) -> None:
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.writer.close()
