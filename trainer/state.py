@@ -67,7 +67,7 @@ def saved_step(folder: Path) -> int:
     """The step that a run was saved at; 0 where it ended before anything was. Raises what `load_state` raises."""
     if not any((folder / f"{name}.safetensors").exists() for name in ("state", "model")):
         return 0
-    with _opened(folder) as file:
+    with _opened(folder, "numpy") as file:  # which opens the file once: it may be replaced meanwhile
         return int(file.metadata()["step"])
 
 
@@ -116,12 +116,12 @@ def _restore(model: LatentModel, state: State, parts: dict[str, dict[str, Tensor
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Any]:
+def _opened(folder: Path, framework: str = "pt") -> Iterator[Any]:
     path = folder / "state.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f'"{folder}" has no state.safetensors: only a training that ran here can be resumed')
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, framework) as file:
             yield file
-    except (SafetensorError, KeyError, AttributeError, TypeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f'the state "{path}" cannot be read: {error}') from None
