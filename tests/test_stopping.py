@@ -22,7 +22,8 @@ from trainer import checkpoint, data, fit, interrupt, models
 from trainer.latent import LatentModel
 from trainer.models.vae import VAE
 from trainer.state import load_state, save_state
-from trainer.train import State, TrainOptions, start, train
+from trainer.step import State
+from trainer.train import TrainOptions, start, train
 
 SHORT = ["--steps", 24, "--batch", 32, "--size", 200]
 each_signal = pytest.mark.parametrize("number", interrupt.SIGNALS, ids=lambda number: number.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trainer import interrupt
+from trainer import device, distributed, interrupt
 
 
 def main() -> None:
@@ -15,12 +15,18 @@ def main() -> None:
 
             commands.run(sys.argv[1:])
     except KeyboardInterrupt as stop:
-        print(str(stop) or "interrupted", file=sys.stderr)
+        _say(str(stop) or "interrupted")
         sys.exit(130)
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         sys.exit(2)
 
 
+def _say(sentence: str) -> None:
+    if distributed.rank() == 0:  # of several processes, one speaks
+        print(sentence, file=sys.stderr)
+
+
 if __name__ == "__main__":
+    device.prepare()
     main()

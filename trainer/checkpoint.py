@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainer.data import Images, Split
     from trainer.latent import LatentModel
 
@@ -165,7 +167,8 @@ def describe_running(folder: Path | str) -> Checkpoint:
     if not path.is_file():
         near = [found.name for found in checkpoints(folder.parent)]
         there = f" There are: {', '.join(near)}." if near else ""
-        raise FileNotFoundError(f'no checkpoint at "{folder}": it has no config.json.{there}')
+        why = "it has no config.json, so that nothing was saved there yet" if folder.is_dir() else "it is not there"
+        raise FileNotFoundError(f'no checkpoint at "{folder}": {why}.{there}')
     try:
         return Checkpoint(folder, Config.model_validate_json(path.read_bytes()))
     except ValidationError as error:
@@ -224,6 +227,7 @@ def check_folder(folder: Path) -> None:
     check_name(folder.name)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: name another folder')
+    clear_leftovers(folder)
     if (folder / "config.json").exists():
         raise ValueError(
             f'"{folder}" already holds a checkpoint. Choose another --out, or remove that folder first, or go on '
@@ -235,16 +239,50 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write to a temporary name beside `path`; on success it is made durable and takes the name, else it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write to a temporary name beside `path`; on success it is made durable and takes the name, else it is removed.
+
+    Raises OSError that names `path`, which is then as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _make_durable(temporary)
         temporary.replace(path)
+        _make_durable(path.parent)  # the name itself
+    except OSError as error:
+        if error.errno is None:  # a sentence already
+            raise
+        raise OSError(f'"{path}" cannot be written: {error.strerror}. What was there is as it was.') from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `replacing` that processes left which were killed while they wrote."""
+    for path in folder.glob(".*"):
+        found = re.fullmatch(r"\.[\w.-]+\.(?:json|jsonl|safetensors|npz|md|png)\.(\d{1,9})", path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -255,17 +293,28 @@ def write_text(path: Path, text: str) -> None:
 def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dict[str, Any]]) -> None:
     """Write weights, history and config; the config last, so that a folder that has one is whole."""
     import torch
-    from safetensors.torch import save_file
 
     half = config.weights == "float16"
     weights = {
         name: value.detach().cpu().to(torch.float16 if half and value.ndim else value.dtype).contiguous()
         for name, value in model.state_dict().items()
     }
-    with replacing(folder / "model.safetensors") as temporary:
-        save_file(weights, temporary)
+    save_tensors(folder / "model.safetensors", weights)
     save_history(folder, history)
     save_config(folder, config)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """Write named tensors, and strings about them, into a .safetensors file. Raises OSError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:  # a full disk, for one
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
 
 
 def save_history(folder: Path, history: Iterable[dict[str, Any]]) -> None:

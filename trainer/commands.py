@@ -1,4 +1,4 @@
-"""python -m trainer: train, resume, measure, fetch, list, show, sample; with --models FILE.py for your own models."""
+"""python -m trainer: train, sweep, resume, measure, fetch, list, show, sample; --models FILE.py adds your own models."""
 
 from __future__ import annotations
 
@@ -9,40 +9,51 @@ from typing import Any
 import tyro
 from pydantic import Field
 
-from trainer import checkpoint, data, models, turns
+from trainer import checkpoint, data, distributed, models, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
 
 
-def _resume(folder: tyro.conf.Positional[Path], /, steps: int = 0, device: str = "auto", queue: bool = False) -> None:
+def _resume(
+    folder: tyro.conf.Positional[Path],
+    /,
+    steps: int = 0,
+    rate: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    queue: bool = False,
+) -> None:
     """Go on with a training that was stopped.
 
     Args:
         folder: the checkpoint's folder
         steps: this many steps more than were planned
+        rate: another learning rate from here on
         device: auto, cpu, cuda, cuda:N or mps
+        threads: threads on the CPU instead of one per core
         queue: wait until the trainings that were queued before are done with the device
     """
     from trainer import device as devices
     from trainer.fit import fit
-    from trainer.state import saved_step
+    from trainer.state import is_finished, saved_step
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
-    where = devices.choose(device)
+    where = devices.choose(device, threads)
     found, done = checkpoint.describe_running(folder), saved_step(folder)
     training = TrainOptions.read(found.config.training)
-    training = TrainOptions.read({**training.model_dump(), "steps": training.steps + steps})
-    if done >= training.steps and found.config.steps_done == done and (folder / "model.safetensors").is_file():
+    changed = {"steps": training.steps + steps, "rate": training.rate if rate is None else rate}
+    training = TrainOptions.read({**training.model_dump(), **changed})
+    if is_finished(folder, training.steps):
         print(f"{folder} is finished, all of its {done:,} steps; nothing was written. To go on: --steps MORE")
         return
     went_on = checkpoint.Resumed(
         step=done, command=this_command(), date=checkpoint.now(), versions=checkpoint.versions()
     )
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    with turns.turn(str(where), folder.resolve().name) if queue else nullcontext():
-        finished = fit(folder, found.config.model_copy(update=changes), where, resume=True)
+    with turns.turn(str(where), folder.resolve().name) if queue and distributed.rank() == 0 else nullcontext():
+        finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 
 
@@ -136,6 +147,15 @@ def _sample(
     print(f"wrote {out}, {count} images")
 
 
+def _sweep_help(model: tyro.conf.Positional[str], /) -> None:
+    """Train one model many times: sweep MODEL --grid beta=1,4 --seeds 3 --out FOLDER; sweep MODEL --help shows more.
+
+    Args:
+        model: one of those that the command `list` names
+    """
+    raise ValueError(f'put "sweep {model}" first: python -m trainer sweep {model} --help')
+
+
 def _train_help(model: tyro.conf.Positional[str], /) -> None:
     """Train a model: train MODEL --data NAME --out checkpoints/NAME; train MODEL --help shows its options.
 
@@ -157,9 +177,15 @@ def run(arguments: list[str]) -> None:
         # the model decides which options there are, so its own parser reads the rest
         name = arguments[1]
         train(name, tyro.cli(command_of(name), args=arguments[2:], prog=f"{prog} train {name}"))
+    elif arguments[:1] == ["sweep"] and arguments[1:] and not arguments[1].startswith("-"):
+        from trainer.sweep import Grid, sweep
+
+        name = arguments[1]
+        sweep(name, tyro.cli(command_of(name, Grid), args=arguments[2:], prog=f"{prog} sweep {name}"), files)
     else:
         commands: dict[str, Any] = {
             "train": _train_help,
+            "sweep": _sweep_help,
             "resume": _resume,
             "measure": _measure,
             "fetch": _fetch,

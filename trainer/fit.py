@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer import checkpoint, data, interrupt, sheet
+from trainer import checkpoint, data, distributed, interrupt, sheet
 from trainer.card import card, headline
 from trainer.checkpoint import Config, Turned
 from trainer.control import Control, as_turned
@@ -22,51 +22,103 @@ from trainer.journal import Journal
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
 from trainer.snapshots import Snapshots
-from trainer.state import load_state
+from trainer.state import load_state, saved_step
+from trainer.step import State
 from trainer.summary import Summary, save_summary
-from trainer.train import State, TrainOptions, evaluate, start, train
+from trainer.tensorboard import Events
+from trainer.train import TrainOptions, evaluate, never, start, train
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
 
-def fit(folder: Path, config: Config, device: torch.device, resume: bool = False) -> bool:
+def fit(
+    folder: Path,
+    config: Config,
+    device: torch.device,
+    resume: bool = False,
+    rate: float | None = None,
+    tensorboard: bool = False,
+) -> bool:
     """Train as configured and write the checkpoint folder. False: stopped by a signal; what was there is saved.
 
-    A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors. Raises
-    KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps.
+    A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
+    none was saved yet; `rate` is another learning rate from there on. `tensorboard` writes event files. Raises
+    KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps; FloatingPointError
+    that says what is left when a term stops being finite; OSError.
     """
     try:
-        return _fit(folder, config, device, resume)
+        return _fit(folder, config, device, resume, rate, tensorboard)
     except KeyboardInterrupt:
-        if (folder / "state.safetensors").is_file():
-            left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
+        if not (folder / "config.json").is_file():
+            left = "nothing was written"
+        elif (folder / "model.safetensors").is_file() and not (folder / "state.safetensors").is_file():
+            left = f'"{folder}" is whole'
         else:
-            left = f'"{folder}" is whole' if (folder / "config.json").is_file() else "nothing was written"
+            left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
         raise KeyboardInterrupt(f"interrupted; {left}") from None
+    except FloatingPointError as error:
+        lower = f"{TrainOptions.read(config.training).rate / 3:.1g}"
+        raise FloatingPointError(
+            f'{error} "{folder}" is as it was saved at step {saved_step(folder):,}; to go on from there: '
+            f"python -m trainer resume {folder} --rate {lower}"
+        ) from None
 
 
-def _fit(folder: Path, config: Config, device: torch.device, resume: bool) -> bool:
-    if not resume:
+def _fit(
+    folder: Path, config: Config, device: torch.device, resume: bool, rate: float | None, tensorboard: bool
+) -> bool:
+    first = distributed.rank() == 0
+    if first and not resume:
         checkpoint.check_folder(folder)
+    if first and resume:
+        checkpoint.clear_leftovers(folder)
     options = TrainOptions.read(config.training)
     images, test = config.data.load("train"), config.data.load("test")
-    torch.manual_seed(options.seed)
-    model = checkpoint.build(config).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast for conv nets on a CPU
-    state = start(model, options)
-    journal = Journal(folder, config)
-    if resume:
-        load_state(folder, model, state)
-        lines = checkpoint.describe_running(folder).history()
-        journal = Journal(folder, config, [line for line in lines if line["step"] <= state.step])
-    finished = True
-    if resume or not model.begin(images, track=progress_of("reading")):
-        snapshots = Snapshots(folder, model, test, options.steps, state.step)
-        finished = _steps(journal, model, images, options, state, snapshots)
-    turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
-    config = config.model_copy(update={"steps_done": state.step, "turned": turned})
-    _finish(folder, model, images, test, config, journal.lines)
+    with distributed.joined(device) as place:
+        torch.manual_seed(options.seed)
+        model = checkpoint.build(config).to(place)
+        if place.type == "cuda" and distributed.world() > 1:
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        state = start(model, options)
+        journal = Journal(folder, config)
+        done = False
+        if resume and (folder / "state.safetensors").is_file():
+            load_state(folder, model, state)
+            lines = checkpoint.describe_running(folder).history()
+            journal = Journal(folder, config, [line for line in lines if line["step"] <= state.step])
+            if rate is not None:
+                journal.add({"step": state.step, "changed": {"rate": rate}})
+        else:
+            done = distributed.from_first(model, lambda: model.begin(images, track=progress_of("reading")))
+            if first:
+                checkpoint.save_config(folder, config)  # from here on there is something to resume
+        finished = True
+        if not done and first:
+            journal.events = Events(folder, tensorboard, state.step)
+            snapshots = Snapshots(folder, model, test, options.steps, state.step)
+            with journal.events:
+                finished = _steps(journal, model, images, options, state, snapshots)
+        elif not done:
+            finished = _follow(model, images, options, state)
+    if first:
+        turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
+        config = config.model_copy(update={"steps_done": state.step, "turned": turned})
+        _finish(folder, model, images, test, config, journal.lines)
     return finished
+
+
+def _follow(model: LatentModel, images: data.Images, options: TrainOptions, state: State) -> bool:
+    """Take the steps that the first process takes, and nothing else; False when stopped."""
+    with interrupt.noted() as stopped:
+        pause = distributed.together(never, stopped)
+        rate, ended = distributed.agree(model, options.rate, False)
+        while state.step < options.steps and not ended:
+            options = options.model_copy(update={"rate": rate})
+            for _ in train(model, images, options, state, pause):
+                rate, ended = distributed.agree(model, rate, False)
+                if ended or rate != options.rate:
+                    break
+    return state.step >= options.steps
 
 
 def _steps(
@@ -89,10 +141,13 @@ def _steps(
         def pause() -> bool:
             return bool(stopped) or control.waiting() or snapshots.is_due(state.step) or journal.save_is_due()
 
+        asked = distributed.together(pause, stopped)
+        distributed.agree(model, options.rate, False)
         snapshots.take(state.step)
-        while state.step < options.steps:
+        ended = False
+        while state.step < options.steps and not ended:
             rate = options.rate
-            for step, measures in train(model, images, options, state, pause=pause):
+            for step, measures in train(model, images, options, state, pause=asked):
                 if measures:
                     seconds = round(seconds_before + time.perf_counter() - begun, 2)
                     journal.add({"step": step, "seconds": seconds, **measures})
@@ -101,18 +156,18 @@ def _steps(
                 options, answers = control.obey(model, options, step)
                 journal.add(*answers)
                 stopped += [0 for answer in answers if "stopped" in answer]  # as a first signal does
-                if snapshots.is_due(step) or stopped:
+                ended = bool(stopped)  # a signal that comes from here on is for the next step
+                if snapshots.is_due(step) or ended:
                     snapshots.take(step)
                     if journal.is_there:
                         snapshots.write(now=False)
-                if stopped:
+                if ended:
                     print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
-                if stopped or step == options.steps or journal.save_is_due():
+                if ended or step == options.steps or journal.save_is_due():
                     journal.save(model, state, snapshots)
-                if stopped or options.rate != rate:
+                distributed.agree(model, options.rate, ended)
+                if ended or options.rate != rate:
                     break  # the loop goes on from any state, now at another rate
-            if stopped:
-                break
     return state.step >= options.steps
 
 

@@ -19,6 +19,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from trainer import distributed
+
 if TYPE_CHECKING:
     from trainer.data import Images
 
@@ -157,8 +159,15 @@ class LatentModel(nn.Module):
 
     units: Mapping[str, str] = {}  # term -> unit, where it is not nats
 
+    def draw_noise(self, samples: int, batch: int, *rest: int) -> Tensor:
+        """Standard normal noise (s, b, …) for `terms`: of several processes each has its slice of one draw."""
+        whole = torch.randn(samples, batch * distributed.world(), *rest, device=self.device)
+        return whole[:, distributed.part(batch)]
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The batch mean of the terms' sum. A variant overrides this."""
+        """The batch mean of the terms' sum. A variant overrides this, with `distributed.all_mean` of a batch mean that
+        it is not linear in.
+        """
         return total(terms)["loss"].mean()
 
     def points(self, z: Latent) -> Tensor:

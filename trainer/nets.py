@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -78,10 +79,20 @@ def _fully_connected(widths: list[int]) -> list[nn.Module]:
     return layers[:-1]
 
 
-def encoder(shape: Shape, options: NetOptions, outputs: int) -> nn.Sequential:
+class Net(nn.Sequential):
+    """Layers one after another, float32 in and out; while training on CUDA they compute in bfloat16 between."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (x.is_cuda and self.training):
+            return super().forward(x)
+        with torch.autocast("cuda", torch.bfloat16):
+            return super().forward(x).float()
+
+
+def encoder(shape: Shape, options: NetOptions, outputs: int) -> Net:
     """(b, c, h, w) -> (b, outputs)."""
     if options.net == "mlp":
-        return nn.Sequential(nn.Flatten(), *_fully_connected([math.prod(shape), *options.hidden, outputs]))
+        return Net(nn.Flatten(), *_fully_connected([math.prod(shape), *options.hidden, outputs]))
     n, h, w = padded(shape)
     layers: list[nn.Module] = [Pad(shape)]
     before = shape[0]
@@ -89,18 +100,18 @@ def encoder(shape: Shape, options: NetOptions, outputs: int) -> nn.Sequential:
         layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU()]
         before = options.channels
     flat = before * (h >> n) * (w >> n)
-    return nn.Sequential(*layers, nn.Flatten(), *_fully_connected([flat, *options.hidden, outputs]))
+    return Net(*layers, nn.Flatten(), *_fully_connected([flat, *options.hidden, outputs]))
 
 
-def decoder(shape: Shape, options: NetOptions, inputs: int) -> nn.Sequential:
+def decoder(shape: Shape, options: NetOptions, inputs: int) -> Net:
     """(b, inputs) -> (b, c, h, w), the encoder mirrored; its output is not squashed."""
     hidden = list(reversed(options.hidden))
     if options.net == "mlp":
-        return nn.Sequential(*_fully_connected([inputs, *hidden, math.prod(shape)]), nn.Unflatten(1, shape))
+        return Net(*_fully_connected([inputs, *hidden, math.prod(shape)]), nn.Unflatten(1, shape))
     n, h, w = padded(shape)
     small = (options.channels, h >> n, w >> n)
     layers = [*_fully_connected([inputs, *hidden, math.prod(small)]), nn.ReLU(), nn.Unflatten(1, small)]
     for stage in range(n):
         after = options.channels if stage < n - 1 else shape[0]
         layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers[:-1], Crop(shape))
+    return Net(*layers[:-1], Crop(shape))

@@ -16,7 +16,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 def gaussian_log_prob(x: Tensor, mean: Tensor | float, var: Tensor | float) -> Tensor:
     """log N(x; mean, var), elementwise."""
-    var = torch.as_tensor(var, dtype=x.dtype, device=x.device)
+    var = var if isinstance(var, Tensor) else x.new_full((), var)  # made where x is: a copy could not be recorded
     return -0.5 * ((x - mean).square() / var + var.log() + LOG_2PI)
 
 

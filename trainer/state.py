@@ -7,19 +7,45 @@ history: a run that is stopped and resumed is the same as one that never stopped
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.checkpoint import replacing
+from trainer.checkpoint import Config, describe_running, save_config, save_history, save_tensors
 from trainer.latent import LatentModel
-from trainer.train import State
+from trainer.step import State
+
+
+def save_running(
+    folder: Path, model: LatentModel, state: State, config: Config, history: Iterable[dict[str, Any]]
+) -> None:
+    """Write all that going on needs. The state comes last: a kill before it leaves the one before, and a history that
+    is ahead of the state is cut when the run goes on.
+
+    Raises OSError, or FloatingPointError that names what is not finite; the state on disk is then as it was.
+    """
+    check_weights(model, state)
+    save_config(folder, config)
+    save_history(folder, history)
+    save_state(folder, model, state)
+
+
+def check_weights(model: LatentModel, state: State) -> None:
+    """Raise FloatingPointError that names the first weight, or moment of the optimiser, that is not finite."""
+    for name, parameter in model.named_parameters():
+        values = {f'the weights "{name}"': parameter}
+        for moment, value in state.optimizer.state.get(parameter, {}).items():
+            values[f'the {moment} of the weights "{name}"'] = value
+        for what, value in values.items():
+            if not value.isfinite().all():
+                raise FloatingPointError(
+                    f"{what} stopped being finite by step {state.step}. Try a lower learning rate."
+                )
 
 
 def save_state(folder: Path, model: LatentModel, state: State) -> None:
@@ -33,14 +59,26 @@ def save_state(folder: Path, model: LatentModel, state: State) -> None:
         tensors["random/cuda"] = torch.cuda.get_rng_state(model.device)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     numbers = {"step": state.step, "since": state.since, "seconds": state.seconds}
-    with replacing(folder / "state.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={name: json.dumps(value) for name, value in numbers.items()})
+    about = {name: json.dumps(value) for name, value in numbers.items()}
+    save_tensors(folder / "state.safetensors", tensors, about)
 
 
 def saved_step(folder: Path) -> int:
-    """The step that a run was saved at. Raises what `load_state` raises."""
-    with _opened(folder) as file:
+    """The step that a run was saved at; 0 where it ended before anything was. Raises what `load_state` raises."""
+    if not any((folder / f"{name}.safetensors").exists() for name in ("state", "model")):
+        return 0
+    with _opened(folder, "numpy") as file:  # which opens the file once: it may be replaced meanwhile
         return int(file.metadata()["step"])
+
+
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether a run has taken that many steps and all is written; a closed form takes none."""
+    if not (folder / "model.safetensors").is_file():
+        return False
+    if not (folder / "state.safetensors").is_file():
+        return True
+    done = saved_step(folder)
+    return done >= steps and describe_running(folder).config.steps_done == done
 
 
 def load_state(folder: Path, model: LatentModel, state: State) -> None:
@@ -78,12 +116,12 @@ def _restore(model: LatentModel, state: State, parts: dict[str, dict[str, Tensor
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Any]:
+def _opened(folder: Path, framework: str = "pt") -> Iterator[Any]:
     path = folder / "state.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f'"{folder}" has no state.safetensors: only a training that ran here can be resumed')
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, framework) as file:
             yield file
-    except (SafetensorError, KeyError, AttributeError, TypeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f'the state "{path}" cannot be read: {error}') from None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, create_model
 
-from trainer import checkpoint, data, models, turns
+from trainer import checkpoint, data, distributed, models, tensorboard, turns
 from trainer.latent import Options
 from trainer.train import TrainOptions
 
@@ -27,17 +28,22 @@ class Place(Options):
         None, ge=8, le=128, description="crop and resize the images of a folder to this many pixels a side"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
     half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
     note: str = Field("", description="a sentence for the model card")
+    tensorboard: bool = Field(False, description="write TensorBoard event files beside the history")
     queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
 
 
-def command_of(name: str) -> type[Options]:
-    """The options of `train NAME`: the model's own, the loop's and the place, with their bounds in the help."""
+def command_of(name: str, *more: type[Options]) -> type[Options]:
+    """The options of `train NAME`: the model's own, the loop's and the place, with their bounds in the help; and
+    `more`.
+    """
     kind = models.get(name)
     own = kind.Options
     fields: dict[str, Any] = {}
-    for source in (own, TrainOptions, Place):
+    sources: tuple[type[Options], ...] = (own, TrainOptions, Place, *more)
+    for source in sources:
         for field, info in source.model_fields.items():
             if field in fields:
                 raise ValueError(f'the option "{field}" of {name} is one of training itself: call it something else')
@@ -59,21 +65,49 @@ def _bounds(metadata: list[Any]) -> str:
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
-def train(name: str, chosen: Options) -> None:
-    """Train as the options of `command_of` say."""
+def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions, Place]:
+    """The model's options, the loop's and the place. Raises ValueError for what no training takes."""
     from trainer import device
-    from trainer.fit import fit
 
-    values, kind = chosen.model_dump(), models.get(name)
+    kind = models.get(name)
     options = kind.Options.read({field: values[field] for field in kind.Options.model_fields})
     options.check_needs()
     training = TrainOptions.read({field: values[field] for field in TrainOptions.model_fields})
     place = Place.read({field: values[field] for field in Place.model_fields})
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
-    where = device.choose(place.device)
-    checkpoint.check_folder(place.out)
-    with turns.turn(str(where), place.out.name) if place.queue else nullcontext():
+    device.choose(place.device, place.threads)
+    if place.tensorboard:
+        tensorboard.check()
+    return options, training, place
+
+
+def words(options: Options) -> list[str]:
+    """The words of a command line that say what is not as it is by default."""
+    said: list[str] = []
+    for field, info in type(options).model_fields.items():
+        value, option = getattr(options, field), field.replace("_", "-")
+        if value == info.get_default(call_default_factory=True):
+            continue
+        if isinstance(value, bool):
+            said.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, tuple):
+            said += [f"--{option}", *map(str, value)]
+        else:
+            said.append(f"--{option}={value}")
+    return said
+
+
+def train(name: str, chosen: Options) -> None:
+    """Train as the options of `command_of` say."""
+    from trainer import device
+    from trainer.fit import fit
+
+    options, training, place = checked(name, chosen.model_dump())
+    where = device.choose(place.device, place.threads)
+    if distributed.rank() == 0:
+        checkpoint.check_folder(place.out)
+    with turns.turn(str(where), place.out.name) if place.queue and distributed.rank() == 0 else nullcontext():
         images = data.load(place.data, "train", place.size, place.side)
         config = checkpoint.Config(
             model=name,
@@ -86,13 +120,13 @@ def train(name: str, chosen: Options) -> None:
             training=training.model_dump(mode="json"),
             command=this_command(),
             trained=checkpoint.now(),
-            parameters=sum(p.numel() for p in kind(images.shape, options).parameters()),
+            parameters=sum(p.numel() for p in models.get(name)(images.shape, options).parameters()),
             steps_done=0,
             note=place.note,
             half=place.half,
             versions=checkpoint.versions(),
         )
-        finished = fit(place.out, config, where)
+        finished = fit(place.out, config, where, tensorboard=place.tensorboard)
     report(place.out, finished)
 
 
@@ -120,7 +154,9 @@ def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
 
 
 def report(folder: Path, finished: bool) -> None:
-    """Say what a training left, and what can be done with it."""
+    """Say what a training left, and what can be done with it; of several processes the first one says it."""
+    if distributed.rank() > 0:
+        return
     if finished:
         print(f"wrote {folder}. Look at it: streamlit run app.py")
     else:

@@ -58,11 +58,16 @@ class Images:
         A set moves there once and stays, unless it is too large for that.
         """
         if self._rows is not None:
-            indices = self._rows[indices.cpu()]
-        if self._pixels.device != torch.device(device) and self._pixels.nbytes <= RESIDENT:
+            self._rows = self._rows.to(indices.device)
+            indices = self._rows[indices]
+        if self._pixels.device != torch.device(device) and self.resident(device):
             self._pixels = self._pixels.to(device)
-        pixels = self._pixels[indices.to(self._pixels.device)].to(device)
-        return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        pixels = self._pixels.index_select(0, indices.to(self._pixels.device)).to(device)  # rows copied whole
+        return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+
+    def resident(self, device: torch.device | str) -> bool:
+        """Whether batches come from `device` itself, once it has the set."""
+        return torch.device(device).type == "cpu" or self._pixels.nbytes <= RESIDENT
 
     def factors(self, indices: Tensor) -> Tensor | None:
         """(b, f) level numbers of `factor_names`, or None where the causes are not known."""

@@ -8,6 +8,7 @@ a turn, so orientation is not identifiable from one image.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -62,7 +63,9 @@ def _edges() -> tuple[Tensor, Tensor, Tensor]:
     return angles.float(), a.float(), b.float()
 
 
-ANGLES, EDGE_A, EDGE_B = _edges()
+@cache
+def _edges_on(device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(part.to(device) for part in _edges())
 
 
 def factors_of(indices: Tensor) -> Tensor:
@@ -89,7 +92,7 @@ def render(factors: Tensor) -> Tensor:
     cos, sin = (turn.cos() / scale)[:, None, None], (turn.sin() / scale)[:, None, None]
     u, v = dx * cos - dy * sin, dx * sin + dy * cos  # counter-clockwise on screen
 
-    angles, edge_a, edge_b = ANGLES.to(device)[shape], EDGE_A.to(device)[shape], EDGE_B.to(device)[shape]
+    angles, edge_a, edge_b = (part[shape] for part in _edges_on(device))
     edge = torch.searchsorted(angles, torch.atan2(v, u).flatten(1), right=True)  # (b, window²)
     inside = edge_a.gather(1, edge) * u.flatten(1) + edge_b.gather(1, edge) * v.flatten(1) < 1
 

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from trainer.distributed import all_mean
 from trainer.latent import Shape, needs, total
 from trainer.models.vae import VAE, VAEOptions
 
@@ -77,7 +78,8 @@ class BetaVAE(VAE):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = {family: values.mean() for family, values in total(terms).items()}
         if "capacity" in self.knobs:
-            return means["reconstruction"] + self.knobs["gamma"] * (means["kl"] - self.knobs["capacity"]).abs()
+            distance = (all_mean(means["kl"]) - self.knobs["capacity"]).abs()
+            return means["reconstruction"] + self.knobs["gamma"] * distance
         if "multiplier" in self.knobs:
             return means["reconstruction"] + self.knobs["multiplier"] * (means["kl"] - self.knobs["max_kl"])
         return means["reconstruction"] + self.knobs["beta"] * means["kl"]
@@ -92,7 +94,7 @@ class BetaVAE(VAE):
     def after_step(self, terms: Mapping[str, Tensor]) -> None:
         if "multiplier" in self.knobs:  # dual ascent
             with torch.no_grad():
-                over = total(terms)["kl"].mean() - self.knobs["max_kl"]
+                over = all_mean(total(terms)["kl"].mean()) - self.knobs["max_kl"]
                 self.knobs["multiplier"].add_(self.options.multiplier_rate * over).clamp_(min=0)
 
     def facts(self) -> dict[str, str]:

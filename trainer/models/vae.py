@@ -77,7 +77,7 @@ class VAE(Density, LatentModel):
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
         mean, log_var = self.posterior(x)
-        noise = torch.randn(self.options.samples, *mean.shape, device=x.device)  # (s, b, d)
+        noise = self.draw_noise(self.options.samples, *mean.shape)  # (s, b, d)
         z = reparameterise(mean, log_var, noise)
         return {
             "reconstruction": -self.log_likelihood(x, {"z": z}).mean(0),  # (b,)

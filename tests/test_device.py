@@ -1,0 +1,216 @@
+"""How a step runs: the same as a loop written by hand, whether it is run or recorded; what a process prepares."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from commandline import REPOSITORY, call, environment, train_vae
+
+from trainer import data, device, models
+from trainer.graph import WARM_UP, Recorded, step_for
+from trainer.latent import LatentModel, total
+from trainer.models.vae import VAE
+from trainer.step import Step
+from trainer.train import TrainOptions, batches, rate_at, start, train
+
+OPTIONS = TrainOptions(steps=8, batch=16, rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def images() -> data.Images:
+    return data.load("digits", "train", 200)
+
+
+def fresh(name: str = "vae", shape: tuple[int, int, int] = (1, 8, 8), **options: Any) -> LatentModel:
+    """A small model; it is drawn, and the noise begins, from the same seed each time."""
+    torch.manual_seed(0)
+    kind = models.get(name)
+    model = kind(shape, kind.Options.read({"hidden": (8,), "latents": 2, **options}))
+    torch.manual_seed(1)
+    return model
+
+
+def by_hand(model: LatentModel, images: data.Images) -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
+    """A loop as PyTorch's documentation has it: the weights that come of it, and the terms of every step."""
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=OPTIONS.rate, foreach=False, fused=False)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, OPTIONS.steps)
+    seen = []
+    for indices in batches(len(images), OPTIONS):
+        terms = model.terms(torch.stack([images.batch(index[None])[0] for index in indices]))
+        optimizer.zero_grad()
+        sum(values.sum() for values in terms.values()).div(len(indices)).backward()  # type: ignore[union-attr]
+        optimizer.step()
+        scheduler.step()
+        seen.append({name: values.detach() for name, values in terms.items()})
+    return [parameter.detach() for parameter in parameters], seen
+
+
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_steps_are_those_of_a_loop_by_hand(net: str, images: data.Images) -> None:
+    weights, seen = by_hand(fresh(net=net), images)
+    model = fresh(net=net)
+    ((_, measures),) = train(model, images, OPTIONS)
+    for found, expected in zip(model.parameters(), weights, strict=True):
+        assert torch.allclose(found, expected, rtol=1e-4, atol=1e-6)
+    for name in ("reconstruction", "kl/z"):
+        mean = torch.stack([terms[name].mean(0) for terms in seen]).mean(0)
+        assert torch.tensor(measures[name]).allclose(mean, rtol=1e-4), name
+    losses = torch.stack([total(terms)["loss"].mean() for terms in seen])
+    assert measures["loss"] == pytest.approx(float(losses.mean()), rel=1e-4)
+
+
+def test_the_learning_rate_is_a_tensor_along_a_cosine(images: data.Images) -> None:
+    model = fresh()
+    state = start(model, OPTIONS)
+    (group,) = state.optimizer.param_groups
+    rate, found = group["lr"], []
+    for _ in train(model, images, OPTIONS, state, pause=lambda: True):
+        assert group["lr"] is rate  # written into, never another one
+        found.append(float(rate))
+    assert found == pytest.approx([0.005 * (1 + math.cos(math.pi * step / 8)) for step in range(8)])
+    assert rate_at(7, TrainOptions(steps=8, rate=0.01, decay=False)) == 0.01
+
+
+# ---- a recorded step; what records here is a stand-in that computes, as a graph's first capture would not
+
+
+class StandIn:
+    """Records a function by keeping it."""
+
+    def __init__(self) -> None:
+        self.ran = self.played = 0
+
+    def run(self, body: Callable[[], None]) -> None:
+        self.ran += 1
+        body()
+
+    def record(self, body: Callable[[], None]) -> Callable[[], None]:
+        def play() -> None:
+            self.played += 1
+            body()
+
+        return play
+
+
+class Unable(StandIn):
+    """Fails amid the step, as a capture does when a tensor is asked for its value."""
+
+    def record(self, body: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("operation not permitted when stream is capturing\nSearch for more.")
+
+
+class Elsewhere(data.Images):
+    """A set that is too large for the device."""
+
+    def resident(self, device: torch.device | str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("recorder", [StandIn, Unable])
+@pytest.mark.parametrize("kind", [data.Images, Elsewhere])
+def test_recorded_steps_are_the_same_steps(
+    kind: type[data.Images], recorder: type[StandIn], images: data.Images, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = (images.batch(torch.arange(len(images))) * 255).to(torch.uint8)
+    some = kind("some", pixels)
+    whole, other, found = fresh("beta_vae", max_kl=2.0), fresh("beta_vae", max_kl=2.0), recorder()
+    state, again = start(whole, OPTIONS), start(other, OPTIONS)
+    torch.manual_seed(2)
+    run = Step(whole, images, state)
+    for indices in batches(len(images), OPTIONS):
+        run(indices)
+    torch.manual_seed(2)
+    recorded = Recorded(other, some, again, found)
+    for indices in batches(len(images), OPTIONS):
+        recorded(indices)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+    assert all(torch.equal(state.sums[name], again.sums[name]) for name in ("loss", "reconstruction", "kl/z"))
+    said = capsys.readouterr().err
+    if recorder is Unable:
+        assert (found.ran, found.played) == (8, 0)
+        assert said.count("\n") == 1 and "without a CUDA graph" in said and "when stream is capturing" in said
+    else:
+        assert (found.ran, found.played, said) == (WARM_UP, 8 - WARM_UP, "")
+
+
+def test_what_a_step_writes_stays_where_it_is(images: data.Images) -> None:
+    """A recording reads and writes by address: no step may put another tensor in a tensor's place."""
+    model = fresh("beta_vae", max_kl=2.0)
+    state = start(model, TrainOptions(steps=6, batch=16, every=2))
+    places = []
+    for _ in train(model, images, TrainOptions(steps=6, batch=16, every=2), state):
+        moments = [value for of_one in state.optimizer.state.values() for value in of_one.values()]
+        held = [*model.state_dict().values(), *state.sums.values(), *moments, state.optimizer.param_groups[0]["lr"]]
+        places.append([tensor.data_ptr() for tensor in held])
+    assert len(places) == 3 and places[0] == places[1] == places[2]
+
+
+def test_a_cpu_records_nothing(images: data.Images) -> None:
+    model = fresh()
+    assert type(step_for(model, images, start(model, OPTIONS))) is Step
+
+
+def test_after_step_sees_each_term_without_a_gradient(images: data.Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def after_step(model: VAE, terms: Mapping[str, torch.Tensor]) -> None:
+        seen.extend(values.requires_grad for values in terms.values())
+
+    monkeypatch.setattr(VAE, "after_step", after_step)
+    list(train(fresh(), images, TrainOptions(steps=1, batch=16)))
+    assert seen == [False, False]
+
+
+# ---- the process
+
+
+def prepared(code: str, **settings: str) -> str:
+    """What a fresh Python prints that prepares itself and then runs `code`."""
+    before = {name: value for name, value in environment().items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", f"from trainer import device; device.prepare()\nimport os, sys\n{code}"]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env={**before, **settings}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_a_process_prepares_before_torch_is_loaded() -> None:
+    assert prepared("print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)") == "passive False"
+    assert prepared("print(os.environ['OMP_WAIT_POLICY'])", OMP_WAIT_POLICY="active") == "active"
+    assert prepared("import torch; print(float((torch.ones(2000, 2000) @ torch.ones(2000, 1)).sum()))") == "4000000.0"
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_without_glibc_nothing_is_asked_of_it(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        def __init__(self, name: None) -> None:
+            raise error
+
+    monkeypatch.setattr("ctypes.CDLL", Library)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    device.prepare()
+    assert os.environ.pop("OMP_WAIT_POLICY") == "passive"
+
+
+def test_threads_are_as_many_as_asked_for(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert train_vae(tmp_path / "two", "--steps", 1, "--threads", 2) == 0
+    assert train_vae(tmp_path / "all", "--steps", 1) == 0
+    assert call("resume", tmp_path / "all", "--steps", 1, "--device", "cpu", "--threads", 3) == 0
+    assert asked == [2, 3]
+
+
+def test_no_threads_are_a_sentence(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_vae(tmp_path / "none", "--threads", 0) == 2
+    assert "threads came as 0" in capsys.readouterr().err
+    assert call("resume", tmp_path / "none", "--threads", 0) == 2
+    assert "threads came as 0" in capsys.readouterr().err

@@ -1,0 +1,208 @@
+"""A sweep is ordinary trainings, which it completes when it is called again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import REPOSITORY, assert_same_run, call, contents, environment, refused
+
+from trainer import checkpoint, models, sweep, train_command
+from trainer.state import saved_step
+
+RUN = ["--data", "digits", "--size", 100, "--steps", 6, "--batch", 16, "--hidden", 8, "--device", "cpu"]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Trainings run by a call instead of a process of their own; the commands that ran."""
+    ran: list[list[str]] = []
+
+    def run(command: list[str], log: str, place: str) -> int:
+        assert place == os.getcwd()
+        ran.append(command)
+        Path(log).write_text("one\ntwo\nthree\nerror: last\n")
+        return call(*command)
+
+    monkeypatch.setattr(sweep, "run", run)
+    return ran
+
+
+def test_a_grid_with_seeds_is_ordinary_trainings(tmp_path: Path, in_this_process: list[list[str]]) -> None:
+    out = tmp_path / "swept"
+    grid = ["--grid", "beta=1,2.5", "latents=2,3", "--seeds", 2, "--out", out, *RUN]
+    assert call("sweep", "beta_vae", *grid) == 0
+    points = itertools.product(("1", "2.5"), (2, 3), (0, 1))
+    names = {f"beta-{beta}-latents-{latents}-seed-{seed}" for beta, latents, seed in points}
+    assert {path.name for path in out.iterdir()} == names  # and no log of what went well
+    config = checkpoint.describe(out / "beta-2.5-latents-3-seed-1").config
+    assert (config.options["beta"], config.options["latents"], config.training["seed"]) == (2.5, 3, 1)
+    assert config.steps_done == 6 and config.data.size == 100
+    alone = ["train", "beta_vae", *RUN, "--beta", 2.5, "--latents", 3, "--seed", 1]
+    assert call(*alone, "--out", tmp_path / "alone") == 0
+    assert_same_run(tmp_path / "alone", out / "beta-2.5-latents-3-seed-1")
+
+
+def test_a_second_run_completes_what_is_missing(
+    tmp_path: Path,
+    in_this_process: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "swept"
+    grid = ["sweep", "vae", "--grid", "latents=2,3,4", "--out", out, *RUN]
+    kind = models.get("vae")
+    taken, kept = iter(range(1, 1000)), kind.after_step
+
+    def after_step(model: Any, terms: Any) -> None:
+        number = next(taken)
+        if number == 7:  # the second training, which fails before it has saved anything
+            raise OSError("the disk is gone")
+        if number == 10:  # the third one is stopped
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(kind, "after_step", after_step)
+    said = refused(capsys, *grid)
+    assert "error: 1 of 3 trainings failed:\n  latents-3-seed-0, see" in said
+    assert "    two\n    three\n    error: last\n" in said and "    one\n" not in said
+    assert "latents-2-seed-0: ELBO" in said and "latents-4-seed-0" in said
+    monkeypatch.setattr(kind, "after_step", kept)
+    before = contents(out / "latents-2-seed-0")
+    in_this_process.clear()
+    assert call(*grid) == 0
+    assert [command[:2] for command in in_this_process] == [
+        ["resume", str(out / "latents-3-seed-0")], ["resume", str(out / "latents-4-seed-0")]
+    ]  # fmt: skip
+    assert contents(out / "latents-2-seed-0") == before
+    assert [saved_step(out / f"latents-{latents}-seed-0") for latents in (2, 3, 4)] == [6, 6, 6]
+    in_this_process.clear()
+    assert call(*grid) == 0
+    assert in_this_process == []
+
+
+@pytest.mark.parametrize(("more", "named"), [
+    (["--grid", "bata=1,2"], 'there is no option "bata". Did you mean "beta"?'),
+    (["--grid", "beta=1,-2"], "beta came as '-2': Input should be greater than or equal to 0"),
+    (["--grid", "beta=1,one"], "beta came as 'one'"),
+    (["--grid", "beta"], '--grid came as "beta", expected NAME=VALUE,VALUE'),
+    (["--grid", "beta=1,,2"], '--grid came as "beta=1,,2"'),
+    (["--grid", "beta=1,1"], "values that differ"),
+    (["--grid", "beta=1,2", "beta=3"], "names an option twice"),
+    (["--grid", "seed=1,2"], "say how many with --seeds"),
+    (["--grid", "beta=2,3", "--capacity", "5"], "beta and capacity exclude each other"),
+    (["--grid", "gamma=2,3"], "has no effect without capacity"),
+    (["--grid", "rate=0.1,7"], "rate came as '7'"),
+    (["--seeds", "0"], "seeds came as 0"),
+    (["--data", "digitz"], 'Did you mean "digits"'),
+    (["--device", "tpu"], 'device "tpu" is not on this machine'),
+])  # fmt: skip
+def test_what_no_training_takes_is_refused_before_any_starts(
+    more: list[str], named: str, tmp_path: Path, in_this_process: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "sweep", "beta_vae", *RUN, "--out", tmp_path / "swept", *more)
+    assert named in said
+    assert in_this_process == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_trainings_is_left_alone(
+    tmp_path: Path, in_this_process: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("sweep", "pca", "--data", "digits", "--grid", "latents=2,3", "--out", tmp_path, "--device", "cpu") == 0
+    in_this_process.clear()
+    said = refused(capsys, "sweep", "vae", *RUN, "--grid", "latents=2", "--out", tmp_path)
+    assert "holds a training of another model, data or options" in said
+    assert call("sweep", "pca", "--data", "digits", "--grid", "latents=2,3", "--out", tmp_path, "--device", "cpu") == 0
+    assert in_this_process == []
+
+
+def test_words_say_the_options_that_are_not_the_defaults() -> None:
+    kind = models.get("beta_vae").Options
+    chosen = kind.read({"hidden": (8, 9), "beta": 2.5, "likelihood": "gaussian"})
+    said = train_command.words(chosen)
+    assert sorted(said) == sorted(["--hidden", "8", "9", "--beta=2.5", "--likelihood=gaussian"])
+    assert train_command.words(train_command.TrainOptions.read({"decay": False, "save_every": 2})) == [
+        "--no-decay", "--save-every=2.0"
+    ]  # fmt: skip
+
+
+def test_a_real_sweep_that_is_interrupted_saves_and_goes_on(tmp_path: Path) -> None:
+    """By processes of their own: Ctrl-C stops the training that runs, whose steps are kept."""
+    command = [sys.executable, "-m", "trainer", "sweep", "vae", *map(str, RUN), "--save-every", "0", "--every", "1"]
+    command += ["--steps", "1000000", "--grid", "latents=2,3", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment(), stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "latents-2-seed-0"
+    wait_for(lambda: (folder / "state.safetensors").exists(), process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert 0 < saved_step(folder) == checkpoint.describe(folder).config.steps_done
+    assert not (tmp_path / "latents-3-seed-0").exists()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    pause = threading.Event()
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()[1]
+        pause.wait(0.1)
+    raise TimeoutError("the sweep did not begin within a minute")
+
+
+# ---- on a cluster
+
+
+class Remote:
+    """A stand-in for what ray.remote makes of a function."""
+
+    def __init__(self, function: Callable[..., int], asked: dict[str, Any]) -> None:
+        self.function, self.asked = function, asked
+
+    def options(self, **needs: Any) -> Remote:
+        self.asked.update(needs)
+        return self
+
+    def remote(self, *given: Any) -> tuple[Callable[..., int], tuple[Any, ...]]:
+        return self.function, (tuple(given[0]), *given[1:])
+
+
+@pytest.mark.parametrize(("device", "cluster", "gpus"), [("cpu", 4.0, 0), ("auto", 4.0, 1), ("auto", 0.0, 0)])
+def test_a_cluster_runs_the_same_trainings(
+    device: str, cluster: float, gpus: int, tmp_path: Path, in_this_process: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: dict[str, Any] = {}
+
+    def wait(running: list[Any]) -> tuple[list[Any], list[Any]]:
+        return running[-1:], running[:-1]  # the last one ends first
+
+    ray = types.SimpleNamespace(
+        init=lambda address: asked.update(address=address),
+        cluster_resources=lambda: {"CPU": 8.0, "GPU": cluster},
+        remote=lambda function: Remote(function, asked),
+        wait=wait,
+        get=lambda done: done[0](list(done[1][0]), *done[1][1:]),
+        shutdown=lambda: asked.update(ended=True),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    more = [*RUN[:-1], device, "--out", tmp_path / "swept"]
+    assert call("sweep", "vae", "--grid", "latents=2,3", "--ray", "ray://head:10001", *more) == 0
+    assert asked == {"address": "ray://head:10001", "num_gpus": gpus, "ended": True}
+    assert [checkpoint.describe(tmp_path / "swept" / f"latents-{n}-seed-0").config.steps_done for n in (2, 3)] == [6, 6]
+
+
+def test_a_cluster_without_ray_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    said = refused(capsys, "sweep", "vae", *RUN, "--ray", "auto", "--out", tmp_path / "swept")
+    assert "--ray needs a package that is not installed: pip install ray" in said

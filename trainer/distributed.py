@@ -1,0 +1,171 @@
+"""One training by several processes, as torchrun starts them. In one process all of this does nothing.
+
+Every process draws the same positions and the same noise for the whole batch and takes its slice of both, so that the
+run is that of one process. The first process alone writes, reads orders and takes pictures; it tells the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainer.latent import LatentModel
+
+LOOK_EVERY = 8  # steps between two times that the processes ask each other whether to pause
+LAUNCHED_BY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+def _is_launched() -> bool:
+    return all(name in os.environ for name in LAUNCHED_BY)
+
+
+def _is_joined() -> bool:
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Which of the processes this is, from 0; the first one writes."""
+    return int(os.environ["RANK"]) if _is_launched() else 0
+
+
+def world() -> int:
+    """How many processes take each step together."""
+    import torch.distributed as dist
+
+    return dist.get_world_size() if _is_joined() else 1
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """The processes that torchrun started, as one group in here; each with a GPU of its own, where it is for GPUs.
+
+    Raises ValueError where a machine has fewer GPUs than processes, OSError when another process ended.
+    """
+    if not _is_launched():
+        yield device
+        return
+    import torch
+    import torch.distributed as dist
+
+    local = int(os.environ["LOCAL_RANK"])
+    if device.type == "cuda":
+        if local >= torch.cuda.device_count():
+            raise ValueError(f"there are more processes than the {torch.cuda.device_count()} GPUs of this machine")
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        dist.all_reduce(torch.zeros(1))  # all have read what they need before the first one writes
+        yield device
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise OSError(f"another process of this training has ended: {str(error).splitlines()[0]}") from None
+        raise
+    finally:
+        if _is_joined():
+            dist.destroy_process_group()
+
+
+def check_batch(size: int) -> None:
+    """Raise ValueError unless a batch of this many images is of equal slices."""
+    if size % world():
+        raise ValueError(f"a batch of {size} images is not of equal parts for {world()} processes: choose a multiple")
+
+
+def part(size: int) -> slice:
+    """The place of this process's `size` images in the whole batch."""
+    mine = rank() if world() > 1 else 0
+    return slice(mine * size, (mine + 1) * size)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in place, all in one message."""
+    if world() == 1 or not tensors:
+        return
+    import torch
+    import torch.distributed as dist
+
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    parts = (flat / world()).split([tensor.numel() for tensor in tensors])
+    for tensor, mean in zip(tensors, parts, strict=True):
+        tensor.copy_(mean.view(tensor.shape))
+
+
+def all_mean(value: Tensor) -> Tensor:
+    """The mean over the processes of a mean over each one's images: for what is not linear in the batch mean.
+
+    Its gradient is that of this process's own value; gradients are averaged after it.
+    """
+    if world() == 1:
+        return value
+    mean = value.detach().clone()
+    average([mean])
+    return value + (mean - value.detach())
+
+
+def from_first(model: LatentModel, begin: Callable[[], bool]) -> bool:
+    """What `begin` returns in the first process, which alone runs it; all have its model afterwards."""
+    if world() == 1:
+        return begin()
+    import torch
+    import torch.distributed as dist
+
+    done = torch.tensor(rank() == 0 and begin())
+    dist.broadcast(done, 0)
+    for value in model.state_dict().values():
+        _broadcast(value)
+    return bool(done)
+
+
+def _broadcast(value: Tensor) -> None:
+    import torch.distributed as dist
+
+    flat = value.contiguous()  # some have channels last
+    dist.broadcast(flat, 0)
+    value.copy_(flat)
+
+
+def together(pause: Callable[[], bool], stopped: list[int]) -> Callable[[], bool]:
+    """A `pause` that is true in all processes at once; then all are `stopped` if one is."""
+    if world() == 1:
+        return pause
+    import torch
+    import torch.distributed as dist
+
+    calls = itertools.count(1)
+
+    def agreed() -> bool:
+        if next(calls) % LOOK_EVERY:
+            return False
+        asked = torch.tensor([pause(), bool(stopped)], dtype=torch.int32)
+        dist.all_reduce(asked, dist.ReduceOp.MAX)
+        if asked[1] and not stopped:
+            stopped.append(signal.SIGTERM)
+        return bool(asked.any())
+
+    return agreed
+
+
+def agree(model: LatentModel, rate: float, stopped: bool) -> tuple[float, bool]:
+    """The learning rate and whether to stop, as the first process has them, and its knobs."""
+    if world() == 1:
+        return rate, stopped
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([rate, stopped], dtype=torch.float64)
+    dist.broadcast(said, 0)
+    for knob in model.knobs.values():
+        _broadcast(knob)
+    return float(said[0]), bool(said[1])

@@ -1,0 +1,110 @@
+"""The step on CUDA: recorded once as a graph and then played, so that no kernel waits for Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trainer import distributed
+from trainer.data import Images
+from trainer.latent import LatentModel
+from trainer.step import State, Step
+
+Body = Callable[[], None]
+WARM_UP = 3  # steps before the recording: libraries choose their kernels and make room in them
+
+
+class Recorder(Protocol):
+    """What can run a function that takes no arguments, and record what it does on the device to play it again."""
+
+    def run(self, body: Body) -> None:
+        """Call it."""
+
+    def record(self, body: Body) -> Body:
+        """A function that does again what `body` did on the device. Raises RuntimeError where that is impossible."""
+
+
+class Recorded(Step):
+    """The same step, its first ones run and the others played from a recording.
+
+    Positions, or images that are not drawn on the device, are written into one tensor that the recording reads. A step
+    that cannot be recorded, since its model asks a tensor for its value, is run every time, and stderr says so.
+    """
+
+    def __init__(self, model: LatentModel, images: Images, state: State, recorder: Recorder) -> None:
+        super().__init__(model, images, state)
+        self.recorder = recorder
+        self.draws = images.resident(model.device)
+        self.taken = 0
+        self.play: Body = partial(recorder.run, self.body)
+
+    def __call__(self, indices: Tensor) -> None:
+        source = indices if self.draws else self.images.batch(indices, self.model.device)
+        if self.taken == 0:
+            self.source = source.clone()
+        self.source.copy_(source)
+        if self.taken == WARM_UP:
+            try:
+                self.play = self.recorder.record(self.body)
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+                print(f"the steps run without a CUDA graph, for they cannot be recorded: {reason}", file=sys.stderr)
+        self.play()
+        self.taken += 1
+
+    def body(self) -> None:
+        """One step from what lies in `source`."""
+        self.learn(self.images.batch(self.source, self.model.device) if self.draws else self.source)
+
+
+class CUDA:
+    """Records on a CUDA device. Warm-up and recording share a stream of their own: libraries keep a state for each."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device)
+
+    def run(self, body: Body) -> None:
+        """Call it on the stream of its own, with TF32."""
+        caller = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(caller)
+        with torch.cuda.stream(self.stream), tf32():
+            body()
+        caller.wait_stream(self.stream)
+
+    def record(self, body: Body) -> Body:
+        """Capture it; nothing is computed until it is played. Noise goes on from the default generator."""
+        generator = torch.cuda.default_generators[self.device.index]
+        unrecorded = generator.clone_state()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.device(self.device), tf32(), torch.cuda.graph(graph, stream=self.stream):
+                body()
+        except RuntimeError:
+            generator.graphsafe_set_state(unrecorded)  # the other one belongs to the recording that came to nothing
+            raise
+        return graph.replay
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Matrix products of float32 on the tensor cores, in here only: what is measured later is exact."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def step_for(model: LatentModel, images: Images, state: State) -> Step:
+    """The fastest step there is on the model's device."""
+    if model.device.type == "cuda" and distributed.world() == 1:  # what processes send each other is not recorded
+        return Recorded(model, images, state, CUDA(model.device))
+    return Step(model, images, state)

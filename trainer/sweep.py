@@ -1,0 +1,164 @@
+"""python -m trainer sweep NAME: ordinary trainings, one for each point of a grid and each seed, each in its folder.
+
+They run one after another, or on a Ray cluster. A sweep that is called again completes what is missing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from tqdm import tqdm
+
+from trainer import checkpoint, data, models
+from trainer.latent import Options
+from trainer.state import is_finished
+from trainer.train import TrainOptions
+from trainer.train_command import checked, words
+
+LAST_LINES = 3  # of what a training that failed said
+
+
+class Grid(Options):
+    """What is varied, and where it runs."""
+
+    grid: tuple[str, ...] = Field((), description="NAME=VALUE,VALUE … of options; each value meets each of the others")
+    seeds: int = Field(1, ge=1, le=1000, description="trainings of each, with seeds from --seed on")
+    ray: str = Field("", description="address of a Ray cluster to run them on, as auto; its machines share the folder")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: its folder, and the command that it still needs, None when it is finished."""
+
+    folder: Path
+    command: list[str] | None
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+
+def sweep(name: str, chosen: Options, model_files: Sequence[str] = ()) -> None:
+    """Run what is missing. Raises ValueError before anything starts, for what no training would take; OSError at the
+    end, which names the trainings that failed with their last lines.
+    """
+    asked = Grid.read({field: getattr(chosen, field) for field in Grid.model_fields})
+    jobs = planned(name, chosen.model_dump(), asked)
+    missing = [job for job in jobs if job.command]
+    before = [word for file in model_files for word in ("--models", str(Path(file).resolve()))]
+    tasks = [([*before, *(job.command or [])], str(job.log.resolve()), os.getcwd()) for job in missing]
+    print(f"{len(jobs)} trainings in {jobs[0].folder.parent}, of which {len(jobs) - len(missing)} are finished")
+    jobs[0].folder.parent.mkdir(parents=True, exist_ok=True)
+    needs_gpu = getattr(chosen, "device") != "cpu"  # noqa: B009
+    ended = _on_ray(asked.ray, tasks, needs_gpu) if asked.ray else ((at, run(*task)) for at, task in enumerate(tasks))
+    failed: list[Job] = []
+    for at, code in tqdm(ended, total=len(tasks), unit=" trainings", disable=None):
+        job = missing[at]
+        if code:
+            failed.append(job)
+        else:
+            job.log.unlink(missing_ok=True)
+        tqdm.write(f"{job.folder.name}: {_outcome(job.folder, code)}")
+    if failed:
+        raise OSError("\n".join([f"{len(failed)} of {len(jobs)} trainings failed:", *map(_last_lines, failed)]))
+
+
+def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
+    """Every training of a sweep. Raises ValueError for what cannot be trained."""
+    fields = {**models.get(name).Options.model_fields, **TrainOptions.model_fields}
+    axes = [_axis(text, fields) for text in asked.grid]
+    names = [field for field, _ in axes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--grid names an option twice: {', '.join(names)}")
+    data.load(values["data"], "train", values["size"])  # refused once, and not by each
+    jobs = []
+    for point in itertools.product(*(found for _, found in axes)):
+        for seed in range(values["seed"], values["seed"] + asked.seeds):
+            at = [*zip(names, point, strict=True), ("seed", str(seed))]
+            folder = values["out"] / "-".join(f"{field}-{value}" for field, value in at).lower()
+            jobs.append(_job(name, folder, {**values, **dict(at), "out": folder}))
+    return jobs
+
+
+def _axis(text: str, fields: dict[str, Any]) -> tuple[str, list[str]]:
+    """NAME=VALUE,VALUE as the name and the values."""
+    field, equals, listed = text.partition("=")
+    field, values = field.replace("-", "_"), listed.split(",")
+    if not equals or not all(values) or len(set(values)) < len(values):
+        raise ValueError(f'--grid came as "{text}", expected NAME=VALUE,VALUE with values that differ')
+    if field == "seed":
+        raise ValueError("seeds are not for --grid: say how many with --seeds")
+    if field not in fields:
+        near = difflib.get_close_matches(field, fields, n=1)
+        hint = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(fields)}."
+        raise ValueError(f'--grid: there is no option "{field}".{hint}')
+    return field, values
+
+
+def _job(name: str, folder: Path, values: dict[str, Any]) -> Job:
+    options, training, place = checked(name, values)
+    if not (folder / "config.json").exists():
+        checkpoint.check_folder(folder)
+        return Job(folder, ["train", name, *words(options), *words(training), *words(place)])
+    config = checkpoint.describe_running(folder).config
+    there = (config.model, config.options, config.data.name, config.data.size)
+    if there != (name, options.model_dump(mode="json"), place.data, place.size):
+        raise ValueError(f'"{folder}" holds a training of another model, data or options: choose another --out')
+    finished = is_finished(folder, int(config.training["steps"]))
+    return Job(folder, None if finished else ["resume", str(folder), "--device", place.device])
+
+
+def run(command: Sequence[str], log: str, place: str) -> int:
+    """One training as a process of its own, whose words go to a file; its exit code. Ctrl-C stops it as one does."""
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainer", *command],
+            cwd=place, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+
+
+def _on_ray(address: str, tasks: Sequence[tuple[list[str], str, str]], needs_gpu: bool) -> Iterator[tuple[int, int]]:
+    """The same on a Ray cluster, as many at once as it has room for: each task's place and exit code, as they end."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("--ray needs a package that is not installed: pip install ray") from None
+    ray.init(address=address)
+    try:
+        gpus = int(needs_gpu and ray.cluster_resources().get("GPU", 0) > 0)
+        remote = ray.remote(run).options(num_gpus=gpus)
+        running = {remote.remote(*task): at for at, task in enumerate(tasks)}
+        while running:
+            (done,), _ = ray.wait(list(running))
+            yield running.pop(done), ray.get(done)
+    finally:
+        ray.shutdown()
+
+
+def _outcome(folder: Path, code: int) -> str:
+    if code:
+        return f"failed with exit code {code}"
+    config = checkpoint.describe(folder).config
+    finished = is_finished(folder, int(config.training["steps"]))
+    return ", ".join(f"{what} {value}" for what, value in config.measured.items()) if finished else "stopped"
+
+
+def _last_lines(job: Job) -> str:
+    lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    return "\n    ".join([f"  {job.folder.name}, see {job.log}", *lines])
