@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from commandline import REPOSITORY, call, environment, train_vae
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer import data, device, models
 from trainer.graph import WARM_UP, Recorded, step_for
@@ -152,6 +153,35 @@ def test_what_a_step_writes_stays_where_it_is(images: data.Images) -> None:
         held = [*model.state_dict().values(), *state.sums.values(), *moments, state.optimizer.param_groups[0]["lr"]]
         places.append([tensor.data_ptr() for tensor in held])
     assert len(places) == 3 and places[0] == places[1] == places[2]
+
+
+class Spy(TorchDispatchMode):
+    """Notes what a recording could not do: read a value, or bring a number from the host."""
+
+    FORBIDDEN = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "lift_fresh", "scalar_tensor")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(function).split(".")[1]
+        self.found += [name] if name in self.FORBIDDEN else []
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", [name for name in models.names() if not models.get(name).closed_form])
+@pytest.mark.parametrize("set_name", ["digits", "sprites"])
+def test_a_step_reads_no_value_and_brings_none(name: str, set_name: str) -> None:
+    some = data.load(set_name, "train", 64)
+    model = fresh(name, some.shape)
+    step = Step(model, some, start(model, OPTIONS))
+    step(torch.arange(16))  # what is made once may come from the host
+    with Spy() as spy:
+        step(torch.arange(16))
+        assert spy.found == []
+        assert float(torch.tensor(2.0)) == 2  # what it would have noted
+    assert spy.found == ["lift_fresh", "_local_scalar_dense"]
 
 
 def test_a_cpu_records_nothing(images: data.Images) -> None:

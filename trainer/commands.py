@@ -1,4 +1,4 @@
-"""python -m trainer: train, sweep, resume, measure, fetch, list, show, sample; --models FILE.py adds your own models."""
+"""python -m trainer: train, sweep, resume, measure, fetch, list, show, sample; --models FILE.py adds your models."""
 
 from __future__ import annotations
 
