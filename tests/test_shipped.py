@@ -93,3 +93,15 @@ def test_position_and_scale_are_dimensions_of_their_own() -> None:
         assert column.max() > 2 * second, (name, column.round(2))  # one dimension holds it
         assert names[int(information[best[name]].argmax())] == name  # and holds it above all else
     assert len(set(best.values())) == 3
+
+
+def test_an_autoencoder_gives_back_more_but_its_codes_are_no_standard_normal() -> None:
+    """The same net with and without a prior: sharper without one, but then a Gaussian misses where the codes lie."""
+    psnr, correlation = [], []
+    for name in ("autoencoder-mnist", "vae-mnist"):
+        arrays = trainer.load_summary(ROOT / "checkpoints" / name).arrays
+        psnr.append(arrays["quantiles/psnr"][50])
+        off_diagonal = np.corrcoef(arrays["points"].astype(np.float32).T) - np.eye(arrays["points"].shape[1])
+        correlation.append(np.square(off_diagonal).mean() ** 0.5)
+    assert psnr[0] > psnr[1] + 0.5
+    assert correlation[0] > 2 * correlation[1]
