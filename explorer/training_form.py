@@ -59,7 +59,10 @@ def show() -> None:
     from trainer import models
 
     known = models.names()
-    usual = next((name for name in known if issubclass(models.get(name), trainer.Density)), known[0])
+    learning = [
+        name for name in known if issubclass(models.get(name), trainer.Density) and not models.get(name).closed_form
+    ]
+    usual = min(learning or known, key=lambda name: len(models.get(name).Options.model_fields))  # the simplest of them
     model = st.selectbox(
         "Model", known, **_kept("model", usual),
         help="The families of models; the line below says what the chosen one is",
