@@ -103,7 +103,8 @@ def resume(checkpoint: Checkpoint, more: int = 0, device: str = "auto") -> Job:
     known = find(checkpoint.name)
     if known and is_alive(known):
         raise ValueError(f'"{checkpoint.name}" is being trained already')
-    if not (checkpoint.path / "state.safetensors").is_file():
+    state, weights = (checkpoint.path / f"{name}.safetensors" for name in ("state", "model"))
+    if weights.is_file() and not state.is_file():  # with neither, nothing was saved yet and it begins
         raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
     steps = [f"--steps={more}"] if more else []
     return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *steps])

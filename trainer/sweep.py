@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from trainer import checkpoint, data, models
+from trainer import checkpoint, data, device, models
 from trainer.latent import Options
 from trainer.state import is_finished
 from trainer.train import TrainOptions
@@ -80,7 +80,8 @@ def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
     names = [field for field, _ in axes]
     if len(set(names)) < len(names):
         raise ValueError(f"--grid names an option twice: {', '.join(names)}")
-    data.load(values["data"], "train", values["size"])  # refused once, and not by each
+    device.choose(values["device"])  # refused once, and not by each
+    data.load(values["data"], "train", values["size"])
     jobs = []
     for point in itertools.product(*(found for _, found in axes)):
         for seed in range(values["seed"], values["seed"] + asked.seeds):

@@ -67,8 +67,6 @@ _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions, Place]:
     """The model's options, the loop's and the place. Raises ValueError for what no training takes."""
-    from trainer import device
-
     kind = models.get(name)
     options = kind.Options.read({field: values[field] for field in kind.Options.model_fields})
     options.check_needs()
@@ -76,7 +74,6 @@ def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions
     place = Place.read({field: values[field] for field in Place.model_fields})
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
-    device.choose(place.device, place.threads)
     if place.tensorboard:
         tensorboard.check()
     return options, training, place
