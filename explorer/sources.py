@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,6 +14,9 @@ from explorer.run import Run
 from explorer.seeing import Seeing
 from explorer.uploads import Picture
 
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
 DATA, UPLOAD, DRAW, CAMERA = "Data", "Upload", "Draw", "Camera"
 MOST = 8  # pictures at once
 TURNS = {0: "as it is", 1: "90° left", 2: "180°", 3: "90° right"}
@@ -20,10 +24,12 @@ TURNS = {0: "as it is", 1: "90° left", 2: "180°", 3: "90° right"}
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture to be looked at; `ready` where it already is as the model sees images."""
+    """A picture to be looked at. `key` tells it from all others of this session."""
 
     picture: Picture
-    ready: bool = False
+    key: str
+    ready: bool = False  # it already is as the model sees images
+    stand_in: bool = False  # the decode of an image that is not on this machine
 
 
 def choose(run: Run) -> list[Subject]:
@@ -36,10 +42,10 @@ def choose(run: Run) -> list[Subject]:
         return _uploaded()
     if kind == DRAW:
         drawn = pad.pad("sources/pad")
-        return [] if drawn is None else [Subject(Picture("drawing", drawn))]
+        return [] if drawn is None else [Subject(Picture("drawing", drawn), str(hash(drawn.tobytes())))]
     if kind == CAMERA:
         photo = st.camera_input("Photo", help="Works on localhost or over https only")
-        return [] if photo is None else _read([("photo", photo.getvalue())])
+        return _read([photo] if photo else [])
     return _from_data(run)
 
 
@@ -50,18 +56,19 @@ def _uploaded() -> list[Subject]:
     )  # fmt: skip
     if len(files) > MOST:
         st.warning(f"{len(files)} files came; the first {MOST} are shown.")
-    return _read([(file.name, file.getvalue()) for file in files[:MOST]])
+    return _read(files[:MOST])
 
 
-def _read(files: list[tuple[str, bytes]]) -> list[Subject]:
-    """Each file decoded, or an error that says why not."""
-    subjects = []
-    for name, content in files:
+def _read(files: Sequence[UploadedFile]) -> list[Subject]:
+    """Each file decoded, once, or an error that says why not."""
+    before, read = st.session_state.get("sources/read", {}), {}
+    for file in files:
         try:
-            subjects.append(Subject(uploads.read(content, name)))
+            read[file.file_id] = before.get(file.file_id) or uploads.read(file.getvalue(), file.name)
         except ValueError as error:
             st.error(_literal(str(error)))
-    return subjects
+    st.session_state["sources/read"] = read
+    return [Subject(picture, key) for key, picture in read.items()]
 
 
 def _literal(text: str) -> str:
@@ -78,12 +85,17 @@ def _from_data(run: Run) -> list[Subject]:
     first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")
     count = right.number_input("How many", 1, MOST, key="sources/count", help="Images side by side")
     numbers = range(int(first), min(int(first + count), last + 1))
-    return [Subject(Picture(f"{kind} {number}", run.picture(number)), ready=True) for number in numbers]
+    here, digest = run.images_are_here, run.checkpoint.digest
+    return [
+        Subject(Picture(f"{kind} {number}", run.picture(number)), f"{digest}/{here}/{number}", True, not here)
+        for number in numbers
+    ]
 
 
 def several() -> None:
-    """As many test images as go side by side."""
-    st.session_state["sources/kind"], st.session_state["sources/count"] = DATA, MOST
+    """Of the data, as many images as go side by side; a person's own pictures stay as they are."""
+    if st.session_state.get("sources/kind") == DATA:
+        st.session_state["sources/count"] = MOST
 
 
 def one_of(subjects: Sequence[Subject]) -> Subject:
@@ -104,14 +116,16 @@ def proposed(subject: Subject, run: Run) -> Seeing:
     return Seeing.proposed(subject.picture, run.look, run.model.shape)
 
 
-def adjust(subject: Subject, run: Run) -> Seeing:
-    """The steps from a picture to what the model sees, each of which a person can change."""
+def adjust(subject: Subject, run: Run) -> Seeing | None:
+    """The steps from a picture to what the model sees, where a person changed them; else None."""
     if subject.ready:
-        return proposed(subject, run)
+        return None
+    start = proposed(subject, run)
     with st.expander("What the model sees"):
         for remark in subject.picture.remarks:
             st.caption(remark)
-        return _switches(f"sources/seeing/{subject.picture.name}", proposed(subject, run))
+        chosen = _switches(f"sources/{run.checkpoint.digest}/{subject.key}", start)
+    return None if chosen == start else chosen
 
 
 def _switches(key: str, start: Seeing) -> Seeing:

@@ -126,3 +126,25 @@ def test_models_side_by_side_by_one_click(page: Page, app: str) -> None:
             expect(page.get_by_text(re.compile(f"^{caption}.*{name}$"))).to_be_visible()
     expect(page.get_by_text("Draws from a Gaussian fitted to the codes of pca-digits")).to_be_visible()
     expect(page.get_by_role("button", name="Explore its latent")).to_have_count(2)
+
+
+def test_an_uploaded_picture_stays_when_models_are_compared(page: Page, app: str, tmp_path: Path) -> None:
+    open_page(page, app)
+    source(page, "Upload")
+    page.locator("input[type=file]").set_input_files([digit(tmp_path)])
+    expect(page.get_by_text("Levels:")).to_be_visible()
+    page.get_by_role("button", name="Compare with pca-digits").click()
+    expect(page.get_by_text("Reconstructions by pca-digits")).to_be_visible()
+    expect(page.get_by_text("Draws from the prior of vae-digits")).to_be_visible()
+    expect(page.get_by_text("seven.png").first).to_be_visible()
+    expect(page.get_by_text("Levels:")).to_be_visible()
+    page.wait_for_url(lambda url: "checkpoint=vae-digits" in url)  # a reload keeps the model
+
+
+def test_without_the_images_their_decodes_stand_in_and_say_so(page: Page, app: str) -> None:
+    open_page(page, app, "vae-mnist")
+    expect(page.get_by_text("python -m trainer fetch mnist")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="test images below")).to_have_count(0)
+    page.get_by_role("button", name="Compare with autoencoder-mnist").click()
+    expect(page.get_by_text("Decodes of training images by vae-mnist")).to_be_visible()
+    expect(page.get_by_text("Reconstructions by autoencoder-mnist")).to_be_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -136,3 +137,12 @@ def test_a_sheet_holds_every_row() -> None:
         pixels = np.asarray(sheet.convert("RGB"))
     assert (pixels == (255, 0, 0)).all(-1).sum() == pytest.approx(140 * 105, rel=0.5)
     assert (pixels == 200).all(-1).sum() >= 2 * 100 * 100
+
+
+def test_people_at_once_do_not_change_each_others_figures() -> None:
+    run = run_of("vae-digits")
+    images = [image_of(run, number) for number in range(4)]
+    alone = [understand(run, image).figures for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: understand(run, image).figures, images * 6))
+    assert together == alone * 6
