@@ -46,10 +46,12 @@ def step_shown(page: Page) -> int:
 def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: Path) -> None:
     page.goto(f"{empty_app}/train")
     expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
-    page.get_by_role("combobox", name="Data").click()
-    page.get_by_role("option", name="digits", exact=True).click()
+    for label, option in (("Model", "beta_vae"), ("Data", "digits")):
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option", name=option, exact=True).click()
     expect(page.get_by_text("images of 8 × 8, grey")).to_be_visible()
     name = page.get_by_role("textbox", name="Name of the new checkpoint")
+    expect(name).to_have_value("beta-vae-digits")  # proposed for what was chosen above
     name.fill("Not a name")
     name.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("use small letters")
@@ -61,7 +63,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     hidden = page.get_by_role("textbox", name="hidden")
     hidden.fill("16, x")
     hidden.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("give whole numbers")
+    expect(page.get_by_role("alert").filter(has_text="give whole numbers")).to_be_visible()
     hidden.fill("32")
     hidden.press("Enter")
     expect(page.get_by_role("alert")).to_have_count(0)

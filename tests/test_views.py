@@ -162,7 +162,7 @@ def test_the_lines_open_the_checkpoint_from_here(
 
 
 def test_names_are_kept_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(keepsakes.ENVIRONMENT, str(tmp_path))
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path))
     keepsakes.keep_name("one", "z/0", "slant")
     keepsakes.keep_name("one", "z/1", "breite ß")
     keepsakes.keep_name("other", "z/0", "width")
@@ -173,7 +173,7 @@ def test_names_are_kept_one_at_a_time(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("damaged", ["{", "[1]", '{"one": {"z/0": 3}}', "\x00"])
 def test_damaged_names_are_set_aside(damaged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(keepsakes.ENVIRONMENT, str(tmp_path))
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path))
     (tmp_path / "names.json").write_text(damaged)
     with pytest.raises(ValueError, match="kept as names.unreadable"):
         keepsakes.names("one")
