@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from explorer import pad, uploads
+from explorer.controls import literal
 from explorer.run import Run
 from explorer.seeing import Seeing
 from explorer.uploads import Picture
@@ -60,19 +60,14 @@ def _read(files: list[tuple[str, bytes]]) -> list[Subject]:
         try:
             subjects.append(Subject(uploads.read(content, name)))
         except ValueError as error:
-            st.error(_literal(str(error)))
+            st.error(literal(str(error)))
     return subjects
-
-
-def _literal(text: str) -> str:
-    """Text with a file's name in it, as Markdown that shows just that."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)
 
 
 def _from_data(run: Run) -> list[Subject]:
     kind = "test image" if run.images_are_here else "decode of training image"
     if not run.images_are_here:
-        st.caption(f"{run.fetching} Until then the decodes of training images stand in for them.")
+        st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
     left, right = st.columns(2)
     first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")

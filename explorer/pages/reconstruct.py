@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 import streamlit as st
 
-from explorer import controls, figures, pictures, sources
+from explorer import address, controls, figures, pictures, sources
 from explorer.run import Run
 from explorer.seeing import Step, see
 from explorer.understanding import Understood, interpolations, prior_draws, understand
@@ -103,7 +103,7 @@ def _row(run: Run, found: Understood, alone: bool) -> None:
     with st.container(horizontal=True):
         if st.button("Explore its latent", key=f"explore/{run.checkpoint.name}", icon=":material/tune:",
                      help="Opens the traversals that start from this picture's latent"):  # fmt: skip
-            controls.go_to_view(run, found.latent)
+            address.go_to_view(run, found.latent)
     if found.spread:
         with st.expander("Posterior of each dimension"):
             st.plotly_chart(figures.posterior(*run.posterior_rows(found.latent, found.spread)), config=figures.CONFIG)
