@@ -121,7 +121,7 @@ def test_nothing_is_asked_from_outside(page: Page, app: str) -> None:
     page.on("request", lambda request: asked.append(request.url))
     page.goto(app)
     expect(page.get_by_role("heading", name="Latent explorer")).to_be_visible()
-    expect(page.get_by_test_id("stIconMaterial").first).to_be_visible()
+    expect(page.get_by_test_id("stIconMaterial").locator("visible=true").first).to_be_visible()
     page.get_by_role("link", name="Traversals").click()
     page.wait_for_selector(READY)
     expect(page.get_by_role("button", name="Reset")).to_be_visible()
