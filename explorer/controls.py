@@ -45,7 +45,9 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     key = key_of(run)
     start: Start = st.session_state[key]
     titles = _titles(run, start)
-    last = (run.numbers if start.kind == IMAGE else run.points) - 1
+    last = MOST
+    if start.kind in (IMAGE, POINT):
+        last = (run.numbers if start.kind == IMAGE else run.points) - 1
     # The widgets say what the view came from, whoever changed it last: a person here, an address, another page.
     for name, value in (("kind", start.kind), ("seed", start.seed), ("number", min(start.number, last))):
         st.session_state[f"{key}/{name}"] = value
