@@ -169,6 +169,7 @@ def _digest(path: str, changed: int, size: int) -> str:
 @st.cache_resource(max_entries=8, show_spinner="Opening the checkpoint …")
 def _open(path: str, digest: str) -> Run:
     run = Run(trainer.describe(path), trainer.load(path), trainer.load_summary(Path(path)))
+    run.summary.check(run.model.space)
     settle()
     return run
 
