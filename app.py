@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import streamlit as st
@@ -11,6 +12,7 @@ from explorer import controls, run
 from explorer.pages import compare, reconstruct, samples, start, tour, train, traversals
 from trainer import Checkpoint, checkpoints
 
+ICON = Path(__file__).parent / "explorer/icon.png"  # a file: the browser would fetch a named icon from outside
 PAGES = {
     "start": start,
     "tour": tour,
@@ -32,7 +34,7 @@ def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
         if asked in found:
             st.session_state["checkpoint"] = asked
         else:
-            st.error(f"There is no checkpoint “{asked}”. Choose one in the sidebar.")
+            st.error(controls.literal(f"There is no checkpoint “{asked}”. Choose one in the sidebar."))
     if st.session_state.get("checkpoint") not in found:
         st.session_state.pop("checkpoint", None)
     if not found:
@@ -42,7 +44,8 @@ def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
         chosen = found[name]
         controls.preview(chosen)
         config = chosen.config
-        st.caption(f"{config.model} on {config.data.name}, trained {config.trained:%Y-%m-%d}")
+        about = f"{config.model} on {Path(config.data.name).name}, trained {config.trained:%Y-%m-%d}"
+        st.caption(controls.literal(about))
     return chosen
 
 
@@ -54,9 +57,9 @@ def draw(page: ModuleType) -> None:
         st.info("No checkpoint to show yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
     else:
         try:
-            opened = run.open_run(str(chosen.path), chosen.digest)
+            opened = run.open_run(chosen)
         except (ValueError, OSError) as error:
-            st.error(f"{chosen.name} does not open: {error}")
+            st.error(controls.literal(f"{chosen.name} does not open: {error}"))
             return
         if page.NEEDS == "many":
             page.show(opened, [other for other in found.values() if other is not chosen])
@@ -64,7 +67,7 @@ def draw(page: ModuleType) -> None:
             page.show(opened)
 
 
-st.set_page_config(page_title="Latent explorer", page_icon=":material/grain:", layout="wide")
+st.set_page_config(page_title="Latent explorer", page_icon=str(ICON), layout="wide")
 found = {checkpoint.name: checkpoint for checkpoint in checkpoints()}
 links = {
     url: st.Page(partial(draw, page), title=page.TITLE, icon=page.ICON, url_path=url, default=page is start)

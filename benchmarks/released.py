@@ -11,7 +11,7 @@ def stage() -> None:
     """One slider and the decode, as a fragment."""
     name = st.query_params["checkpoint"]
     found = next(checkpoint for checkpoint in trainer.checkpoints() if checkpoint.name == name)
-    run = open_run(str(found.path), found.digest)
+    run = open_run(found)
     latent = {part: [0.0] * kind.dims for part, kind in run.model.space.items()}
     dim = int(run.summary.importance("z")[0].argmax())  # the first slider of our own page
     latent["z"][dim] = st.slider(f"z{dim}", -3.0, 3.0, 0.0, 0.15)

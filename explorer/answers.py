@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from explorer import controls, figures, pictures
+from explorer import address, figures, pictures
 from explorer.run import Run
 from explorer.seeing import Seeing, Step, see
 from explorer.sources import Subject, proposed
@@ -73,7 +73,7 @@ def show(answer: Answer, alone: bool) -> None:
         st.caption(f"Terms are means of {DRAWS} draws of z; the test images they are compared with had one draw each.")
     if st.button("Explore its latent", key=f"explore/{run.checkpoint.name}", icon=":material/tune:",
                  help="Opens the traversals that start from this picture's latent"):  # fmt: skip
-        controls.go_to_view(run, found.latent)
+        address.go_to_view(run, found.latent)
     if found.spread:
         with st.expander("Posterior of each dimension"):
             st.plotly_chart(figures.posterior(*run.posterior_rows(found.latent, found.spread)), config=figures.CONFIG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,30 @@ class Run:
         return self.checkpoint.config.data.load("test")
 
     @property
-    def images_are_here(self) -> bool:
-        """Whether the data's images can be shown without fetching anything."""
+    def images_were_fetched(self) -> bool:
+        """Whether the data lie on this machine, whole or not; asking reads nothing."""
         return trainer.data_is_here(self.checkpoint.config.data.name)
+
+    @cached_property
+    def images_problem(self) -> str | None:
+        """Why the data that lie here are not the model's images, in a sentence; None where they are. Found out once."""
+        name = self.checkpoint.config.data.name
+        try:
+            found = self.images.shape
+        except (ValueError, OSError) as error:
+            why = str(error).replace(name, self.data_title)
+        else:
+            if found == self.model.shape:
+                return None
+            why = f"they are {found}, and the model takes {tuple(self.model.shape)}"
+        return (
+            f"The images of {self.data_title} cannot be shown: {why.rstrip('.')}. Mend that, then start the app again."
+        )
+
+    @property
+    def images_are_here(self) -> bool:
+        """Whether the data's images can be shown without fetching anything. Asking reads them."""
+        return self.images_were_fetched and self.images_problem is None
 
     @cached_property
     def look(self) -> trainer.Look | None:
@@ -65,32 +86,46 @@ class Run:
     @property
     def numbers(self) -> int:
         """How many data images there are to choose from."""
-        return len(self.images) if self.images_are_here else len(self.summary.arrays["points"])
+        return len(self.images) if self.images_are_here else self.points
+
+    @property
+    def points(self) -> int:
+        """How many latents of training images the summary holds."""
+        return len(self.summary.arrays["points"])
+
+    @property
+    def data_title(self) -> str:
+        """The data's name, for people; of a path only its last part, for the rest is of one machine."""
+        return Path(self.checkpoint.config.data.name).name
 
     @property
     def fetching(self) -> str:
         """What to do where the images are not here."""
-        name = self.checkpoint.config.data.name
-        return f"The images of {name} are not on this machine. Fetch them once: `python -m trainer fetch {name}`"
+        if self.images_were_fetched and self.images_problem:
+            return self.images_problem
+        name = self.data_title
+        if name != self.checkpoint.config.data.name:
+            return f"The images of {name} are not on this machine. Put {name} back where it was at the training."
+        return f"The images of {name} are not on this machine. Fetch them once: python -m trainer fetch {name}"
 
     def picture(self, number: int) -> np.ndarray:
         """A test image, (h, w, c) uint8; where the images are not here, the decode of a training image."""
-        original, z = self.image(number)
-        return self.decode(z)[0] if original is None else original
+        return self.image(number)[0] if self.images_are_here else self.decode(self.point(number))[0]
 
-    def image(self, number: int) -> tuple[np.ndarray | None, Latent]:
-        """A test image as (h, w, c) uint8, and its latent, each part (1, …).
-
-        Where the images are not here: None, and the latent of a training image, which the summary holds.
-        """
+    def image(self, number: int) -> tuple[np.ndarray, Latent]:
+        """A test image as (h, w, c) uint8, and its latent, each part (1, …)."""
         import torch
 
         with torch.inference_mode():
-            if not self.images_are_here:
-                points = self.summary.arrays["points"][number : number + 1]
-                return None, self.model.from_points(torch.from_numpy(points.astype(np.float32)))
             x = self.images.batch(torch.tensor([number]))
             return trainer.to_bytes(x)[0], self.model.encode(x)
+
+    def point(self, number: int) -> Latent:
+        """The latent of a training image, which the summary holds, each part (1, …)."""
+        import torch
+
+        points = self.summary.arrays["points"][number : number + 1]
+        return self.model.from_points(torch.from_numpy(points.astype(np.float32)))
 
     def posterior_rows(self, mean: dict[str, list[float]], std: dict[str, list[float]]) -> tuple[Any, ...]:
         """Labels, means, stds, and the 5th and 95th percentiles of the data, per dimension, most important first."""
@@ -115,14 +150,26 @@ class Run:
         return {name: torch.tensor([values]) for name, values in z.items()}
 
 
-@st.cache_resource(max_entries=8, show_spinner="Opening the checkpoint …")
-def open_run(path: str, digest: str) -> Run:
-    """Open a checkpoint once for all sessions; `digest` of its weights is the key that makes a changed one new.
+def open_run(checkpoint: Checkpoint) -> Run:
+    """A checkpoint, opened once for all sessions until its weights change.
 
     Raises ValueError or OSError with a sentence for the page.
     """
-    checkpoint = next(found for found in trainer.checkpoints(Path(path).parent) if found.path == Path(path))
-    run = Run(checkpoint, trainer.load(path), trainer.load_summary(Path(path)))
+    path = trainer.describe(checkpoint.path).path  # it may have gone since it was listed
+    weights = (path / "model.safetensors").stat()
+    return _open(str(path), _digest(str(path), weights.st_mtime_ns, weights.st_size))
+
+
+@lru_cache(maxsize=256)
+def _digest(path: str, changed: int, size: int) -> str:
+    """The weights' digest, which takes reading them; `changed` and `size` say when to do that again."""
+    return trainer.describe(path).digest
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the checkpoint …")
+def _open(path: str, digest: str) -> Run:
+    run = Run(trainer.describe(path), trainer.load(path), trainer.load_summary(Path(path)))
+    run.summary.check(run.model.space)
     settle()
     return run
 

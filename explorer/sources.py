@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from explorer import pad, uploads
+from explorer.controls import literal
 from explorer.run import Run
 from explorer.seeing import Seeing
 from explorer.uploads import Picture
@@ -66,20 +66,15 @@ def _read(files: Sequence[UploadedFile]) -> list[Subject]:
         try:
             read[file.file_id] = before.get(file.file_id) or uploads.read(file.getvalue(), file.name)
         except ValueError as error:
-            st.error(_literal(str(error)))
+            st.error(literal(str(error)))
     st.session_state["sources/read"] = read
     return [Subject(picture, key) for key, picture in read.items()]
-
-
-def _literal(text: str) -> str:
-    """Text with a file's name in it, as Markdown that shows just that."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)
 
 
 def _from_data(run: Run) -> list[Subject]:
     kind = "test image" if run.images_are_here else "decode of training image"
     if not run.images_are_here:
-        st.caption(f"{run.fetching} Until then the decodes of training images stand in for them.")
+        st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
     left, right = st.columns(2)
     first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")

@@ -11,6 +11,7 @@ import streamlit as st
 
 import trainer
 from explorer import curves, form, jobs, pictures, run
+from explorer.controls import literal
 from explorer.form import CHOICE, REAL, TOGGLE, WHOLE, Entry
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _named(name: str) -> bool:
     try:
         jobs.check_name(name)
     except ValueError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return True
     return False
 
@@ -121,7 +122,7 @@ def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
     try:
         jobs.start(name, model, options)
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return
     st.session_state["watch"] = name
     st.session_state.pop(f"train/name/{model}/{options['data']}", None)
@@ -146,7 +147,7 @@ def _data() -> tuple[str | None, int | None, Images | None]:
             return None, None, None
         name = str(Path(path).expanduser().absolute())
         if not Path(name).exists():
-            st.error(f"There is no folder or file “{name}”.")
+            st.error(literal(f"There is no folder or file “{name}”."))
             return None, None, None
         if Path(name).is_dir():
             (field,) = _places("side")
@@ -158,7 +159,7 @@ def _data() -> tuple[str | None, int | None, Images | None]:
         images = run.images_of(name, side, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
         _look(images)
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return None, None, None
     return name, side, images
 
@@ -186,7 +187,7 @@ def _widgets(model: str, fields: list[Entry], values: dict[str, Any], options: A
                 options.read({field.name: values[field.name]})
         except ValueError as error:
             values[field.name] = field.default
-            st.error(str(error))
+            st.error(literal(str(error)))
             wrong = True
     return wrong
 
@@ -215,7 +216,7 @@ def _together(kind: Any, own: list[Entry], training: list[Entry], values: Mappin
         trainer.TrainOptions.read({field.name: values[field.name] for field in training})
         trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in _places()}})
     except ValueError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return True
     return False
 
@@ -224,7 +225,7 @@ def _estimate(model: str, options: dict[str, Any], training: dict[str, Any], dat
     try:
         found = run.estimate(model, options, training, images, f"{data} {len(images)}")
     except (ValueError, RuntimeError) as error:
-        st.error(f"This model cannot be made: {error}")
+        st.error(literal(f"This model cannot be made: {error}"))
         return
     time = "one pass over the data" if found.seconds is None else f"about {curves.duration(found.seconds)} on the CPU"
     st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {time}")

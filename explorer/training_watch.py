@@ -8,6 +8,7 @@ import streamlit as st
 
 import trainer
 from explorer import curves, figures, films, jobs, live, pictures, processes
+from explorer.controls import literal
 
 if TYPE_CHECKING:
     from explorer.jobs import Job
@@ -49,7 +50,7 @@ def _live(job: Job, state: str) -> None:
     try:
         film = trainer.load_film(checkpoint.path)
     except ValueError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         film = None
     if film and film.steps:
         picture, width = pictures.crisp(films.sheet(film, -1), 480)
@@ -61,7 +62,7 @@ def _curves(checkpoint: Checkpoint) -> None:
     try:
         history = checkpoint.history()
     except ValueError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return
     charts(checkpoint, history)
     for step, words in curves.events(history)[-3:]:
@@ -193,7 +194,7 @@ def _replay(name: str) -> None:
     try:
         film: Film | None = trainer.load_film(trainer.root() / name)
     except ValueError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         return
     if film is None or not film.steps:
         st.caption(

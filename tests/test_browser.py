@@ -116,6 +116,21 @@ def test_start_from_a_data_image_and_its_code(page: Page, app: str, tmp_path: Pa
     assert np.allclose([values[f"z/{dim}"] for dim in range(len(values))], expected, atol=1e-4)
 
 
+def test_nothing_is_asked_from_outside(page: Page, app: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(app)
+    expect(page.get_by_role("heading", name="Latent explorer")).to_be_visible()
+    expect(page.get_by_test_id("stIconMaterial").locator("visible=true").first).to_be_visible()
+    page.get_by_role("link", name="Traversals").click()
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("button", name="Reset")).to_be_visible()
+    page.goto(f"{app}/traversals?checkpoint=![x](http://outside.test/x.png)")
+    expect(page.get_by_role("alert")).to_contain_text("![x](http://outside.test/x.png)")
+    assert any("woff2" in url for url in asked)  # the icons' font, which the app brings
+    assert [url for url in asked if not url.startswith((app, "data:", "blob:"))] == []
+
+
 def test_a_link_that_cannot_be_followed_says_so(page: Page, app: str) -> None:
     page.goto(f"{app}/traversals?checkpoint=vae-digits&z=1,2")
     expect(page.get_by_role("alert")).to_contain_text("expected 10 numbers")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from explorer import curves, figures, form, jobs
+from explorer import controls, curves, figures, form, jobs
 from trainer import Checkpoint
 
 TITLE = "Compare runs"
@@ -27,7 +27,7 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
             if curves.measures(history := checkpoint.history()):
                 histories[name] = history
         except ValueError as error:
-            st.error(str(error))
+            st.error(controls.literal(str(error)))
     if not histories:
         st.info("No checkpoint here has a history yet. Train one.")
         st.page_link(links["train"], label="Train a model", icon=":material/model_training:")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from explorer import answers, controls, pictures, sources
+from explorer import address, answers, controls, pictures, sources
 from explorer.answers import Answer
 from explorer.run import Run
 from explorer.understanding import interpolations, prior_draws
@@ -23,7 +23,7 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
     """The page of one checkpoint, with others beside it."""
     st.subheader(f"Reconstructions of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
-    controls.say_where({"checkpoint": run.checkpoint.name})
+    address.say_where({"checkpoint": run.checkpoint.name})
     _page(run, others)
 
 
@@ -46,7 +46,7 @@ def _page(run: Run, others: Sequence[Checkpoint]) -> None:
         try:
             found = [row[0] for row in answers.answers(runs, [subject], changed)]
         except ValueError as error:
-            st.error(str(error))
+            st.error(controls.literal(str(error)))
             return
         for answer in found:
             answers.show(answer, alone=len(runs) == 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from explorer import controls, live, pictures
+from explorer import address, controls, live, pictures
 from explorer.run import Run
 from explorer.samples import TEMPERATURES, Samples, counts
 
@@ -37,7 +37,7 @@ def show(run: Run) -> None:
     if not run.has_prior:
         st.info("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
                 "was fitted to its codes.")  # fmt: skip
-    controls.say_where({"checkpoint": run.checkpoint.name})
+    address.say_where({"checkpoint": run.checkpoint.name})
     _stage(run)
 
 
@@ -53,7 +53,7 @@ def _stage(run: Run) -> None:
     st.session_state[_key(run)] = choice
     samples = _samples(run, choice)
     if event.picked is not None and event.picked < choice.count:
-        controls.go_to_view(run, samples.latent(choice.temperature, event.picked))
+        address.go_to_view(run, samples.latent(choice.temperature, event.picked))
     images, frames = samples.images(choice.temperature), samples.frames
     prior = "prior" if run.has_prior else "codes"
     live.canvas(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 import trainer
-from explorer import figures
+from explorer import controls, figures
 from explorer.tour import CHAPTERS, Chapter, Link
 from explorer.tour_figures import FIGURES
 from trainer import Checkpoint
@@ -56,7 +56,7 @@ def _link(link: Link, checkpoint: Checkpoint, page: st.Page) -> None:
         summary = trainer.load_summary(checkpoint.path)
         query = link.query(summary)
     except (OSError, ValueError) as error:
-        st.error(f"{link.label}: {error}")
+        st.error(controls.literal(f"{link.label}: {error}"))
         return
     st.page_link(page, label=link.label, icon=page.icon, query_params=query, help=f"{page.title} of {checkpoint.name}")
     facts = link.said(checkpoint.config, summary)

@@ -82,7 +82,7 @@ def _resume(checkpoint: Checkpoint, more: int) -> None:
     try:
         jobs.resume(checkpoint, more)
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(controls.literal(str(error)))
         return
     st.session_state["watch"] = checkpoint.name
     st.rerun()
@@ -92,7 +92,7 @@ def _delete(name: str) -> None:
     try:
         jobs.delete(name)
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(controls.literal(str(error)))
         return
     st.query_params.pop("run", None)
     st.rerun()

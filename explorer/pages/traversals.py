@@ -6,7 +6,7 @@ import json
 
 import streamlit as st
 
-from explorer import controls, keepsakes, live, pictures
+from explorer import address, controls, keepsakes, live, pictures
 from explorer.run import Run
 from explorer.view import View
 
@@ -19,7 +19,7 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Traversals of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
-    controls.follow_address(run)
+    address.follow_address(run)
     _stage(run)
 
 
@@ -45,7 +45,7 @@ def _stage(run: Run) -> None:
         fold_label=f"{len(view.inactive)} inactive dimensions: the data hardly use them",
     )
     _downloads(toolbar, view, names)
-    controls.remember(run, start)
+    address.remember(run, start)
 
 
 def _names(digest: str, named: tuple[str, str] | None) -> dict[str, str]:
@@ -55,9 +55,10 @@ def _names(digest: str, named: tuple[str, str] | None) -> dict[str, str]:
             keepsakes.keep_name(digest, *named)
         return keepsakes.names(digest)
     except OSError as error:
-        st.error(f"Names are not kept: {error}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
+        why = controls.literal(str(error))
+        st.error(f"Names are not kept: {why}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
     except ValueError as error:
-        st.error(f"Names are lost: {error}. New names are kept.")
+        st.error(f"Names are lost: {controls.literal(str(error))}. New names are kept.")
     return {}
 
 

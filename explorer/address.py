@@ -1,0 +1,112 @@
+"""The address of a view: what it says is shown, and what is shown is said in it, so that a link leads back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import streamlit as st
+
+from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, key_of, literal
+from explorer.run import Run
+
+FARTHEST = 100.0  # of a latent from 0; a decoder says nothing beyond, and overflows in the end
+
+
+def follow_address(run: Run) -> None:
+    """In a whole run of the page: show what the address says, unless this session wrote it there. So links work, and
+    the browser's back and forward, which lead through the addresses that `remember` wrote.
+    """
+    key = key_of(run)
+    known: Start | None = st.session_state.get(key)
+    asked = st.query_params.to_dict()
+    if known is None or (asked.get("checkpoint") == run.checkpoint.name and asked != st.session_state.get("address")):
+        st.session_state[key] = _from_address(run, asked, known.revision + 1 if known else 0)
+
+
+def _from_address(run: Run, asked: Mapping[str, str], revision: int) -> Start:
+    """The view that the address describes, or the prior's mean where it describes none of this checkpoint.
+
+    The latent of the address is the view. What it began with adds the picture beside it, where that can be had.
+    """
+    mean = begin(run, revision, MEAN)
+    if asked.get("checkpoint") != run.checkpoint.name:
+        return mean
+    space = run.model.space
+    try:
+        given = {part: _numbers(part, asked[part], space[part].dims) for part in space if part in asked}
+    except ValueError as error:
+        st.error(literal(f"The link's view cannot be shown ({error}), so this is the start of the checkpoint."))
+        return mean
+    try:
+        start = _origin(run, asked, revision)
+    except ValueError as error:
+        if given.keys() < space.keys():
+            st.error(literal(f"The link's view cannot be shown, so this is the start of the checkpoint: {error}"))
+            return mean
+        st.error(literal(f"This is the link's view, without what it began with: {error}"))
+        start = mean
+    return replace(start, latent={**start.latent, **given})
+
+
+def _origin(run: Run, asked: Mapping[str, str], revision: int) -> Start:
+    """What the view began with. Raises ValueError that says what the address should have had, or to fetch images."""
+    if "image" in asked:
+        if not run.images_are_here:
+            raise ValueError(run.fetching)
+        return begin(run, revision, IMAGE, number=_within("image", asked["image"], run.numbers - 1))
+    if "point" in asked:
+        return begin(run, revision, POINT, number=_within("point", asked["point"], run.points - 1))
+    if "seed" in asked:
+        return begin(run, revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
+    return begin(run, revision, MEAN)
+
+
+def _numbers(part: str, text: str, dims: int) -> list[float]:
+    """The latent of one part. Raises ValueError unless it is that many numbers that a decoder can take."""
+    texts = text.split(",")
+    try:
+        values = [float(value) for value in texts]
+    except ValueError:
+        values = []
+    if len(values) != dims or not all(abs(value) <= FARTHEST for value in values):
+        raise ValueError(f"{part} has {len(texts)} values, expected {dims} numbers from −{FARTHEST:g} to {FARTHEST:g}")
+    return values
+
+
+def _within(what: str, text: str, most: int) -> int:
+    """A whole number of the address. Raises ValueError unless it is one from 0 to `most`."""
+    number = int(text) if re.fullmatch("[0-9]{1,10}", text) else -1
+    if not 0 <= number <= most:
+        raise ValueError(f"{what} came as “{text[:20]}”, expected a whole number 0 … {most:,}")
+    return number
+
+
+def view_of(run: Run, latent: dict[str, list[float]], **origin: int) -> dict[str, str]:
+    """The address of a view: a checkpoint, a latent, and what it came from, if anything: the `image` of the test split,
+    the `point` of the summary, or the `seed` of the draw.
+    """
+    parts = {part: ",".join(f"{value:.{DIGITS}f}".rstrip("0").rstrip(".") for value in v) for part, v in latent.items()}
+    return {"checkpoint": run.checkpoint.name, **parts, **{name: str(number) for name, number in origin.items()}}
+
+
+def remember(run: Run, start: Start) -> None:
+    """Keep the view for the next visit in this session, and put it into the address, so that a link reopens it."""
+    st.session_state[key_of(run)] = start
+    origins = {IMAGE: {"image": start.number}, POINT: {"point": start.number}, SAMPLE: {"seed": start.seed}}
+    view = view_of(run, start.latent, **origins.get(start.kind, {}))
+    say_where(view)
+
+
+def say_where(view: dict[str, str]) -> None:
+    """Put a view into the address, as an entry of the browser's history if it is another one."""
+    if st.query_params.to_dict() != view:
+        st.query_params.from_dict(view)
+    st.session_state["address"] = view
+    st.session_state["asked"] = view["checkpoint"]
+
+
+def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
+    """Leave this page for the traversals of a latent."""
+    st.switch_page(st.session_state["pages"]["traversals"], query_params=view_of(run, latent))
