@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -138,6 +140,19 @@ def test_a_failed_fetch_says_what_to_do_and_leaves_nothing(
     assert kept(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "error", [http.client.IncompleteRead(b""), zlib.error("bad"), gzip.BadGzipFile("bad")], ids=type
+)
+def test_a_fetch_that_breaks_off_is_a_sentence(local: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", broken)
+    with pytest.raises(OSError, match=r"Tiny cannot be fetched \(.+\)\. Connect"):
+        ARCHIVE.load("train", None)
+    assert kept(local) == []
+
+
 def archive(path: Path, **changed: np.ndarray) -> None:
     rows, labels = rows_of(64)
     images = rows.astype(np.uint8).reshape(-1, 8, 8)
@@ -194,10 +209,12 @@ def test_a_wrong_archive_is_refused(local: Path, changed: dict[str, np.ndarray],
 def test_a_damaged_archive_is_refused(local: Path) -> None:
     archive(local / "tiny.npz")
     whole = (local / "tiny.npz").read_bytes()
-    for content in (b"", whole[:500], b"no archive", whole[:900] + b"\0" * 300 + whole[1200:]):
+    flipped = whole[:200] + bytes(255 - byte for byte in whole[200:500]) + whole[500:]  # no deflate stream any more
+    for content in (b"", whole[:500], b"no archive", whole[:900] + b"\0" * 300 + whole[1200:], flipped):
         (local / "tiny.npz").write_bytes(content)
-        with pytest.raises(ValueError, match="is not Tiny; remove it, and it is fetched again. It cannot be read"):
+        with pytest.raises(ValueError, match="is not Tiny; remove it, and it is fetched again. It cannot be read") as e:
             ARCHIVE.load("train", None)
+        assert "pickle" not in str(e.value)
 
 
 def test_published_sets_are_here_only_as_archives(local: Path) -> None:

@@ -76,6 +76,8 @@ def test_a_training_writes_the_whole_folder(trained: Path) -> None:
     with Image.open(trained / "preview.png") as picture:
         assert picture.width > picture.height > 64  # 8 columns, 4 rows
     card = (trained / "README.md").read_text()
+    assert found.config.measured["ELBO"].endswith(" nats (Bernoulli)")
+    assert "* p(x|z): Bernoulli, on grey pixels a cross-entropy" in card
     assert "A small one." in card and "| ELBO |" in card and f"{found.config.parameters:,} parameters" in card
 
 
@@ -125,7 +127,9 @@ def test_every_model_trains_from_the_command_line(
     assert checkpoint.describe(tmp_path / name).config.data.size == 300
     assert call("show", tmp_path / name) == 0
     shown = capsys.readouterr().out
-    assert f"A `{name}` on `digits`, 300 of them" in shown and "3 dimensions of `z` are active" in shown
+    assert f"A `{name}` on `digits`, 300 of them" in shown and "3 dimensions of `z`" in shown
+    has_kl = "mean/kl" in trainer.load_summary(tmp_path / name).arrays
+    assert ("are active" in shown) == has_kl  # where codes are scaled to variance 1, that would say nothing
 
 
 def test_an_autoencoder_that_hardly_trained_is_in_units_of_its_codes(tmp_path: Path) -> None:
@@ -236,6 +240,29 @@ def test_a_folder_that_is_not_empty_is_not_written_into(
     assert train_vae(tmp_path / "empty", "--steps", 1) == 0
 
 
+def test_a_folder_that_cannot_be_written_into_is_said_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "load", lambda *arguments: pytest.fail("the data were loaded"))
+    said = refused(capsys, "train", "pca", "--out", "/proc/x")
+    assert said.startswith('error: "/proc/x" cannot be written into: ') and "Choose another --out" in said
+    monkeypatch.undo()
+    assert "0 images" in refused(capsys, "train", "pca", "--data", _empty(tmp_path / "none"), "--out", tmp_path / "a/b")
+    assert [path.name for path in tmp_path.iterdir()] == ["none"]
+
+
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_threads_that_write_one_file_do_not_collide(tmp_path: Path) -> None:
+    with checkpoint.replacing(tmp_path / "a.json") as one, checkpoint.replacing(tmp_path / "a.json") as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert contents(tmp_path) == {"a.json": b"one"}
+
+
 @pytest.mark.parametrize("kept", [0, 5, 100, -4])
 def test_truncated_weights_are_a_sentence(kept: int, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = copy / "model.safetensors"
@@ -323,6 +350,19 @@ def test_a_damaged_summary_is_a_sentence(damage: bytes | str, copy: Path) -> Non
         trainer.load_summary(copy)
 
 
+@pytest.mark.parametrize("name", ["variance/z", "effect/z", "percentiles/z", "points", "kl/z"])
+def test_a_summary_of_another_model_is_a_sentence(name: str, copy: Path) -> None:
+    space, whole = checkpoint.load(copy).space, trainer.load_summary(copy).arrays
+    trainer.load_summary(copy).check(space)
+    for changed in (None, whole[name][..., :-1], whole[name].astype("U9")):
+        if changed is None and name == "kl/z":
+            continue  # not every model has one
+        arrays = {**whole, name: changed} if changed is not None else {n: a for n, a in whole.items() if n != name}
+        np.savez(copy / "summary.npz", **arrays)
+        with pytest.raises(ValueError, match=rf"does not fit its model: {name} .*trainer measure {copy}"):
+            trainer.load_summary(copy).check(space)
+
+
 def test_objects_in_a_summary_are_not_unpickled(copy: Path) -> None:
     np.savez(copy / "summary.npz", allow_pickle=True, points=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="cannot be read"):
@@ -392,7 +432,9 @@ def test_measuring_goes_by_the_weights(copy: Path) -> None:
     checkpoint.save(copy, model, config, [])
     assert call("measure", copy, "--device", "cpu") == 0
     assert trainer.load_summary(copy).active("z").sum() == 0
-    assert checkpoint.describe(copy).config.measured["ELBO"] == f"−{64 * math.log(2):.1f} nats"  # p = ½ everywhere
+    assert (
+        checkpoint.describe(copy).config.measured["ELBO"] == f"−{64 * math.log(2):.1f} nats (Bernoulli)"
+    )  # p = ½ everywhere
 
 
 def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -446,6 +488,7 @@ def test_a_wrong_command_line_is_a_sentence(
     ("--count", "0", "count came as 0"),
     ("--out", "none/grid.png", 'there is no folder "none" to write grid.png into'),
     ("--out", ".", '"." is a folder'),
+    ("--out", "grid.jpg", '"grid.jpg" does not end in .png'),
 ])  # fmt: skip
 def test_a_sample_that_is_off_is_a_sentence(
     option: str, value: str, named: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -125,7 +125,7 @@ def test_only_temporary_files_of_the_dead_are_removed(tmp_path: Path) -> None:
     process = FORKS.Process(target=math.sqrt, args=(1,))
     process.start()
     ended(process)
-    dead = [f".{name}.{process.pid}" for name in WHOLE]
+    dead = [f".{name}.{process.pid}{more}" for name in (*WHOLE, "array.npy") for more in ("", "-12")]
     kept = [f".config.json.{os.getppid()}", f".mine.{process.pid}", ".config.json", f"config.json.{process.pid}"]
     for name in (*dead, *kept):
         (tmp_path / name).touch()

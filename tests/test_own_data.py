@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +60,7 @@ def test_a_folder_of_classes(tmp_path: Path, home: Path) -> None:
     assert len(data.load(str(path), "train", 5)) == 5
     Image.fromarray(picture(99)).save(path / "cat" / "000.png")  # a changed file is seen
     assert any((x[0] * 255).round().byte().numpy().tobytes() == picture(99).tobytes() for x in _all(path))
+    assert len(kept(home)) == 1  # the array of what it was is gone
 
 
 def _all(path: Path) -> torch.Tensor:
@@ -120,6 +123,23 @@ def _write(path: Path, content: bytes) -> None:
 
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
+
+
+def test_dark_photographs_stay_dark(tmp_path: Path) -> None:
+    (tmp_path / "dark").mkdir()
+    for number in range(10):
+        Image.fromarray(np.eye(12, dtype=np.uint8)).save(tmp_path / "dark" / f"{number}.png")
+    assert float(_all(tmp_path / "dark").max()) == pytest.approx(1 / 255)
+    np.savez(tmp_path / "dark.npz", images=np.full((20, 12, 12), 1 / 255))
+    assert float(_all(tmp_path / "dark.npz").max()) == pytest.approx(1 / 255)
+
+
+def test_the_folder_that_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder_of(tmp_path / "pets"))
+    assert data.load(".").name == "pets"
+    monkeypatch.chdir(folder_of(tmp_path / "few", 2))
+    with pytest.raises(ValueError, match='"few" has 2 images'):
+        data.load(".")
 
 
 def test_side_brings_a_folder_to_one_size(tmp_path: Path) -> None:
@@ -213,6 +233,15 @@ def test_the_layout_of_dsprites(tmp_path: Path) -> None:
         ({"images": stack(), "labels": np.arange(7)}, r"labels.*int64 \(7,\), expected \(20,\)"),
         ({"images": stack(), "labels": np.array([{}] * 20)}, "labels.*cannot be read"),
         ({"images": np.array([{}] * 20)}, "images.*came as object"),
+        ({"images": stack(), "labels": np.zeros(20, int), "class_names": np.array("cat")}, r"class_names.*\(k,\)"),
+        ({"images": stack(), "labels": np.arange(20) % 3 - 1, "class_names": np.array(["a", "b"])},
+         'labels of "own.npz" run from -1 to 1, expected 0 to 1'),
+        ({"images": stack(), "labels": np.arange(20) % 3, "class_names": np.array(["a", "b"])}, "run from 0 to 2"),
+        ({"imgs": stack(), "latents_classes": np.zeros(20, int)}, r'latents_classes of "own.npz".*\(20, 6\)'),
+        ({"imgs": stack(), "latents_classes": np.zeros((7, 6), int)}, r'latents_classes of "own.npz".*\(20, 6\)'),
+        ({"train_images": stack(), "test_images": np.zeros((20, 16, 16), np.uint8)},
+         r'"own.npz" has train_images of 1 × 12 × 12, test_images of 1 × 16 × 16'),
+        ({"train_images": stack(), "test_images": stack(channels=3)}, "test_images of 3 × 12 × 12"),
     ],
 )  # fmt: skip
 def test_an_npz_that_is_no_such_set_says_why(
@@ -236,6 +265,34 @@ def test_a_truncated_npz_and_a_liar(tmp_path: Path, home: Path) -> None:
     assert kept(home) == []
 
 
+@pytest.mark.parametrize("kind", ["array", "text", "pickle", "deflate", "member", "no magic", "labels"])
+def test_what_is_called_npz_and_is_none_is_a_sentence(tmp_path: Path, home: Path, kind: str) -> None:
+    path = tmp_path / "own.npz"
+    if kind == "array":
+        with path.open("wb") as file:
+            np.save(file, stack())
+    elif kind in ("text", "pickle"):
+        path.write_bytes(b"plain words" if kind == "text" else pickle.dumps([1, 2, 3]))
+    elif kind == "deflate":
+        np.savez_compressed(path, images=stack())
+        with zipfile.ZipFile(path) as archive:
+            start = archive.getinfo("images.npy").header_offset + 80
+        whole = path.read_bytes()
+        path.write_bytes(
+            whole[:start] + bytes(255 - byte for byte in whole[start : start + 400]) + whole[start + 400 :]
+        )
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr({"member": "images", "no magic": "images.npy", "labels": "labels"}[kind], b"plain words")
+            if kind == "labels":
+                with archive.open("images.npy", "w") as member:
+                    np.save(member, stack())
+    with pytest.raises(ValueError, match="own.npz") as raised:
+        data.load(str(path))
+    assert "allow_pickle" not in str(raised.value)
+    assert not [name for name in kept(home) if name.startswith(".")]
+
+
 def test_a_full_disk_is_said_before_anything_is_written(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +301,23 @@ def test_a_full_disk_is_said_before_anything_is_written(
     with pytest.raises(OSError, match="GB free"):
         data.load(str(path))
     assert kept(home) == []
+
+
+def test_a_relative_path_leads_there_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder_of(tmp_path / "pets", 40)
+    (tmp_path / "checkpoints" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkpoints" / "here")
+    run(["train", "pca", "--data", "../../pets", "--out", ".", "--latents", "2"])
+    monkeypatch.chdir("/")
+    found = describe(tmp_path / "checkpoints" / "here").config
+    assert found.data.name == str(path) and len(found.data.load("train")) == 36
+    assert (tmp_path / "checkpoints/here/README.md").read_text(encoding="utf-8").startswith("# here\n")
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "checkpoints"))
+    capsys.readouterr()
+    run(["list"])
+    assert "pca on pets, " in capsys.readouterr().out
 
 
 def test_the_command_line_trains_on_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,5 +334,7 @@ def test_the_command_line_trains_on_a_folder(tmp_path: Path, capsys: pytest.Capt
     assert found.config.data.class_names == ["cat", "dog"]
     assert len(found.config.data.load("train")) == 37
     assert "A folder of images" in (out / "README.md").read_text(encoding="utf-8")
+    assert found.config.data.title == "pets" and found.config.data.name == str(path)
+    assert str(tmp_path) not in (out / "README.md").read_text(encoding="utf-8")
     run(["fetch", "digits"])
     assert "digits is here: 1,618 images to train on, 179 images to test on" in capsys.readouterr().out

@@ -24,7 +24,7 @@ FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "RE
 
 def test_all_are_here() -> None:
     assert {found.name for found in SHIPPED} >= NAMES
-    total = sum(path.stat().st_size for path in (ROOT / "checkpoints").rglob("*") if path.suffix != ".state")
+    total = sum(path.stat().st_size for path in (ROOT / "checkpoints").glob("*/*") if path.name in FILES)
     assert total < 60e6
 
 

@@ -16,7 +16,7 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
     lines = [
         f"# {name}",
         "",
-        f"A `{config.model}`{from_file} on `{config.data.name}`{size}, images of {' × '.join(map(str, config.shape))} "
+        f"A `{config.model}`{from_file} on `{config.data.title}`{size}, images of {' × '.join(map(str, config.shape))} "
         f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
         "",
         *([config.note, ""] if config.note else []),
@@ -89,7 +89,8 @@ def terms_table(model: LatentModel, summary: Summary) -> list[str]:
 def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
     """The one figure that a short description shows: the ELBO, or the reconstruction where there is none."""
     if "mean/kl" in summary.arrays:
-        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−")}
+        family = f" ({model.likelihood})" if model.likelihood else ""  # ELBOs of different ones do not compare
+        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family}
     unit = model.units.get("reconstruction", "nats")
     return {"reconstruction": f"{float(summary.arrays['mean/reconstruction']):.2f} {unit}"}
 
@@ -101,14 +102,19 @@ def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1)
 
 
 def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
-    """How many dimensions of each part are active, and how much each carries."""
+    """How many dimensions of each part are active, and how much each carries; without a KL all of them are."""
     lines = []
     for part in model.space:
-        values, unit = summary.importance(part)
-        active = summary.active(part)
+        values, _ = summary.importance(part)
+        has_kl = f"kl/{part}" in summary.arrays
+        active = summary.active(part) | (not has_kl)
         order = values.argsort()[::-1]
         shown = ", ".join(f"{part}{i} {values[i]:.2f}" for i in order if active[i])
         change = "squared change of the decoded image from −1 to 1, summed over pixels"
-        what = "mean KL in nats" if unit == "nats" else change
-        lines.append(f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; {what}: {shown}")
+        if has_kl:
+            lines.append(
+                f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; mean KL in nats: {shown}"
+            )
+        else:
+            lines.append(f"* {len(active)} dimensions of `{part}`; {change}: {shown}")
     return lines

@@ -8,9 +8,11 @@ Listing them needs no torch; loading one does.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from trainer.latent import LatentModel
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
+_numbers = itertools.count()  # of temporary files, since threads share a process number
 
 
 class Data(BaseModel):
@@ -37,6 +40,11 @@ class Data(BaseModel):
     size: int | None = None
     side: int | None = None  # px, to which the images of a folder were brought
     class_names: list[str] = []
+
+    @property
+    def title(self) -> str:
+        """For people: of a path only the last name, since the rest is nobody else's business."""
+        return Path(self.name).name or self.name
 
     def load(self, split: Split) -> Images:
         """The images themselves. Raises ValueError or OSError where they cannot be had."""
@@ -222,9 +230,14 @@ def check_name(name: str) -> None:
         raise ValueError(f'"{name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
 
 
+def name_of(folder: Path) -> str:
+    """The name of the checkpoint in a folder, which may be given as "."."""
+    return Path(os.path.abspath(folder)).name  # a link keeps its own name
+
+
 def check_folder(folder: Path) -> None:
     """Raise ValueError unless a new checkpoint can stand there: a name that can be one, and an empty folder or none."""
-    check_name(folder.name)
+    check_name(name_of(folder))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: name another folder')
     clear_leftovers(folder)
@@ -238,12 +251,32 @@ def check_folder(folder: Path) -> None:
 
 
 @contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder that can be written into, before anything that takes long; removed if nothing comes into it.
+
+    Raises OSError that says why it cannot be.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
+        yield
+    finally:
+        with suppress(OSError):  # one that is not empty stays, and so do those around it
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Write to a temporary name beside `path`; on success it is made durable and takes the name, else it is removed.
 
     Raises OSError that names `path`, which is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -270,7 +303,7 @@ def _make_durable(path: Path) -> None:
 def clear_leftovers(folder: Path) -> None:
     """Remove the temporary files of `replacing` that processes left which were killed while they wrote."""
     for path in folder.glob(".*"):
-        found = re.fullmatch(r"\.[\w.-]+\.(?:json|jsonl|safetensors|npz|md|png)\.(\d{1,9})", path.name)
+        found = re.fullmatch(r"\.[\w.-]+\.(?:json|jsonl|safetensors|npz|npy|md|png)\.(\d{1,9})(?:-\d+)?", path.name)
         if found and not _lives(int(found[1])):
             path.unlink(missing_ok=True)
 

@@ -52,7 +52,7 @@ def _resume(
         step=done, command=this_command(), date=checkpoint.now(), versions=checkpoint.versions()
     )
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    with turns.turn(str(where), folder.resolve().name) if queue and distributed.rank() == 0 else nullcontext():
+    with turns.turn(str(where), checkpoint.name_of(folder)) if queue and distributed.rank() == 0 else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 
@@ -92,7 +92,7 @@ def _list() -> None:
         print(f"  {name:14} {data.about(name, whole=False)}{missing}")
     print(f"checkpoints in {checkpoint.root().name}")
     for found in checkpoint.checkpoints():
-        print(f"  {found.name:22} {found.config.model} on {found.config.data.name}, {found.config.trained:%Y-%m-%d}")
+        print(f"  {found.name:22} {found.config.model} on {found.config.data.title}, {found.config.trained:%Y-%m-%d}")
 
 
 def _show(folder: tyro.conf.Positional[Path], /) -> None:
@@ -137,6 +137,8 @@ def _sample(
         raise ValueError(f'there is no folder "{out.parent}" to write {out.name} into')
     if out.is_dir():
         raise ValueError(f'"{out}" is a folder: name a PNG file to write')
+    if out.suffix.lower() != ".png":
+        raise ValueError(f'"{out}" does not end in .png: the picture is written as PNG')
     model = checkpoint.load(folder)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)

@@ -183,7 +183,7 @@ def _finish(
         config = config.model_copy(update={"weights": weights, "half_shift": shift})
         if weights == "float16":
             round_to_half(model)
-    report = Report.of(folder.name, model, images, test, config)
+    report = Report.of(checkpoint.name_of(folder), model, images, test, config)
     with interrupt.held():
         report.write(folder)
         late = Control(folder, history).too_late(config.steps_done)
@@ -195,7 +195,7 @@ def measure(folder: Path, device: torch.device) -> None:
     config = checkpoint.describe(folder).config
     model = checkpoint.load(folder, str(device))
     images, test = config.data.load("train"), config.data.load("test")
-    report = Report.of(folder.name, model, images, test, config)
+    report = Report.of(checkpoint.name_of(folder), model, images, test, config)
     with interrupt.held():
         report.write(folder)
         checkpoint.save_config(folder, report.config)

@@ -159,6 +159,11 @@ class LatentModel(nn.Module):
 
     units: Mapping[str, str] = {}  # term -> unit, where it is not nats
 
+    @property
+    def likelihood(self) -> str:
+        """The family of p(x|z), such as "Bernoulli": what an ELBO can be compared within. Empty where none is said."""
+        return ""
+
     def draw_noise(self, samples: int, batch: int, *rest: int) -> Tensor:
         """Standard normal noise (s, b, …) for `terms`: of several processes each has its slice of one draw."""
         whole = torch.randn(samples, batch * distributed.world(), *rest, device=self.device)

@@ -11,12 +11,17 @@ mean squared change of the decoded image, summed over pixels, when a dimension g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.checkpoint import replacing
+
+if TYPE_CHECKING:
+    from trainer.latent import Gaussian
 
 ACTIVE = 0.01  # variance of a posterior mean over the data above which a dimension is active (Burda et al. 2016)
 
@@ -26,6 +31,25 @@ class Summary:
     """The arrays of summary.npz."""
 
     arrays: dict[str, np.ndarray]
+    folder: Path = Path("FOLDER")  # of the checkpoint, for the command that measures again
+
+    def check(self, space: Mapping[str, Gaussian]) -> None:
+        """Raise ValueError that says what to do unless every array is there that a model with this space needs."""
+        expected: dict[str, tuple[int, ...]] = {}
+        for part, kind in space.items():
+            expected |= {f"{what}/{part}": (kind.dims,) for what in ("variance", "effect")}
+            expected[f"percentiles/{part}"] = (5, kind.dims)
+            if f"kl/{part}" in self.arrays:
+                expected[f"kl/{part}"] = (kind.dims,)
+        points = self.arrays.get("points", np.empty(0))
+        expected["points"] = (max(1, len(points)) if points.ndim else 1, sum(kind.dims for kind in space.values()))
+        for name, shape in expected.items():
+            found = self.arrays.get(name)
+            if found is None or found.shape != shape or found.dtype.kind != "f":
+                what = "is missing" if found is None else f"came as {found.dtype} {found.shape}, expected {shape}"
+                raise ValueError(
+                    f'the summary of "{self.folder}" does not fit its model: {name} {what}. {_again(self.folder)}'
+                )
 
     def importance(self, part: str) -> tuple[np.ndarray, str]:
         """What dimensions are sorted by, (d,), and its unit: KL in nats, or else the effect on pixels."""
@@ -49,11 +73,13 @@ def load_summary(folder: Path) -> Summary:
         raise FileNotFoundError(f'the checkpoint "{folder}" has no summary yet (summary.npz)')
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Summary({name: file[name] for name in file.files})
+            return Summary({name: np.asarray(file[name]) for name in file.files}, folder)
     except Exception as error:  # a damaged archive fails in many ways, and each is the same to a person
-        raise ValueError(
-            f'the summary "{path}" cannot be read ({error}). Measure again: python -m trainer measure {folder}'
-        ) from error
+        raise ValueError(f'the summary "{path}" cannot be read ({error}). {_again(folder)}') from error
+
+
+def _again(folder: Path) -> str:
+    return f"Measure again: python -m trainer measure {folder}"
 
 
 def save_summary(folder: Path, summary: Summary) -> None:

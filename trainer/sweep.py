@@ -81,7 +81,7 @@ def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
     if len(set(names)) < len(names):
         raise ValueError(f"--grid names an option twice: {', '.join(names)}")
     device.choose(values["device"])  # refused once, and not by each
-    data.load(values["data"], "train", values["size"])
+    data.load(values["data"], "train", values["size"], values["side"])
     jobs = []
     for point in itertools.product(*(found for _, found in axes)):
         for seed in range(values["seed"], values["seed"] + asked.seeds):
@@ -112,7 +112,7 @@ def _job(name: str, folder: Path, values: dict[str, Any]) -> Job:
         checkpoint.check_folder(folder)
         return Job(folder, ["train", name, *words(options), *words(training), *words(place)])
     config = checkpoint.describe_running(folder).config
-    there = (config.model, config.options, config.data.name, config.data.size)
+    there = (config.model, config.options, data.whole_name(config.data.name), config.data.size)
     if there != (name, options.model_dump(mode="json"), place.data, place.size):
         raise ValueError(f'"{folder}" holds a training of another model, data or options: choose another --out')
     finished = is_finished(folder, int(config.training["steps"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions
     options.check_needs()
     training = TrainOptions.read({field: values[field] for field in TrainOptions.model_fields})
     place = Place.read({field: values[field] for field in Place.model_fields})
+    place = place.model_copy(update={"data": data.whole_name(place.data)})
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
     if place.tensorboard:
@@ -102,9 +103,12 @@ def train(name: str, chosen: Options) -> None:
 
     options, training, place = checked(name, chosen.model_dump())
     where = device.choose(place.device, place.threads)
-    if distributed.rank() == 0:
-        checkpoint.check_folder(place.out)
-    with turns.turn(str(where), place.out.name) if place.queue and distributed.rank() == 0 else nullcontext():
+    with ExitStack() as held:
+        if distributed.rank() == 0:
+            checkpoint.check_folder(place.out)
+            held.enter_context(checkpoint.claimed(place.out))
+            if place.queue:
+                held.enter_context(turns.turn(str(where), checkpoint.name_of(place.out)))
         images = data.load(place.data, "train", place.size, place.side)
         config = checkpoint.Config(
             model=name,
@@ -128,14 +132,19 @@ def train(name: str, chosen: Options) -> None:
 
 
 def this_command() -> str:
-    """This command, for the card: without the note, which stands there, without the folder of a person's models, and
-    without what it waited for.
+    """This command, for the card: without the note, which stands there, without the folders of a person's own things,
+    and without what it waited for.
     """
     files, rest = taken([word for word in sys.argv[1:] if word != "--queue"], "--models")
     _, rest = taken(rest, "--note")
-    return shlex.join(
-        ["python", "-m", "trainer", *(word for file in files for word in ("--models", Path(file).name)), *rest]
-    )
+    models_first = [word for file in files for word in ("--models", Path(file).name)]
+    return shlex.join(["python", "-m", "trainer", *models_first, *map(_last_name, rest)])
+
+
+def _last_name(word: str) -> str:
+    """Of a path from the root, or --OPTION=PATH, only the last name."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (Path(value).name if value.startswith("/") else value)
 
 
 def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:

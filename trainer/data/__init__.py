@@ -89,6 +89,11 @@ def is_path(name: str) -> bool:
     return name not in names() and (os.sep in name or "/" in name or name.endswith(".npz") or Path(name).is_dir())
 
 
+def whole_name(name: str) -> str:
+    """The same for every folder that a program may run in: a path of a person's own set from the root, or the name."""
+    return str(Path(name).resolve()) if is_path(name) else name
+
+
 def load(name: str, split: Split = "train", size: int | None = None, side: int | None = None) -> Images:
     """The data set called `name`, or in the folder or .npz file at that path.
 

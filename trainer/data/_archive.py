@@ -7,6 +7,8 @@ train_jpeg (bytes,) with train_offsets (n + 1,), likewise for test; such a file 
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import io
 import itertools
 import os
@@ -14,6 +16,7 @@ import shutil
 import threading
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +33,10 @@ from trainer.data import Images, Split, chosen
 from trainer.places import home
 
 ENVIRONMENT = "LATENT_EXPLORER_DATA"  # names a folder that holds archives
+DAMAGED = (
+    KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,12 @@ class Archive:
         Raises ValueError for a damaged archive or a size it does not have, OSError where it cannot be fetched.
         """
         path = self.path() or self.fetch()
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{self._remedy(path)} It cannot be read: it is no .npz file.")
         try:
             with np.load(path, allow_pickle=False) as file:
-                pixels, labels = _images(file, split), file[f"{split}_labels"]
-        except (KeyError, EOFError, zipfile.BadZipFile, ValueError, OSError) as error:
+                pixels, labels = _images(file, split), np.asarray(file[f"{split}_labels"])
+        except DAMAGED as error:
             raise ValueError(f"{self._remedy(path)} It cannot be read: {str(error).rstrip('.')}.") from None
         self._check(pixels, labels, self.counts[split], path)
         rows = chosen(torch.arange(len(pixels)), split, size, self.name)
@@ -107,7 +116,10 @@ class Archive:
                     file, allow_pickle=False, train_images=pixels[:train], train_labels=labels[:train],
                     test_images=pixels[train:], test_labels=labels[train:],
                 )  # fmt: skip
-        except (URLError, TimeoutError, ConnectionError, EOFError, ValueError, KeyError) as error:
+        except (
+            URLError, http.client.HTTPException, TimeoutError, ConnectionError, EOFError, ValueError, KeyError,
+            zlib.error, gzip.BadGzipFile,
+        ) as error:  # fmt: skip
             raise OSError(
                 f"{self.title} cannot be fetched ({error}). Connect to the internet and try again, or set "
                 f"{ENVIRONMENT} to a folder that holds {self.name}.npz."
@@ -135,7 +147,7 @@ def _images(file: Any, split: Split) -> np.ndarray:
     """(n, h, w) or (n, h, w, 3) uint8: stored as such, or as JPEG streams."""
     if f"{split}_jpeg" not in file.files:
         return np.asarray(file[f"{split}_images"])
-    stream, offsets = file[f"{split}_jpeg"].tobytes(), file[f"{split}_offsets"]
+    stream, offsets = np.asarray(file[f"{split}_jpeg"]).tobytes(), np.asarray(file[f"{split}_offsets"])
     pictures = (
         np.asarray(Image.open(io.BytesIO(stream[start:end]), formats=["JPEG"]))
         for start, end in itertools.pairwise(offsets)

@@ -28,11 +28,12 @@ def load(path: Path, split: Split, size: int | None, side: int | None) -> Images
     """
     if not path.is_dir():
         raise FileNotFoundError(f'there is no folder "{path}"')
+    path = path.resolve()  # "." has no name
     files, labels, class_names = _listing(path)
     key = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     check(path.name, len(files), (side or LARGEST,) * 2)
     shape = _common_shape(path, files, side)
-    pixels = mapped((str(path.resolve()), side, key), (len(files), *shape), _read(files, shape), path.name)
+    pixels = mapped((str(path), side), key, (len(files), *shape), _read(files, shape), path.name, binary=False)
     rows = part_of(len(files), split, size, path.name)
     known = torch.tensor(labels)[rows] if class_names else None
     return Images(path.name, pixels, known, class_names, rows=rows)

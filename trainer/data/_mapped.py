@@ -11,31 +11,42 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer.checkpoint import replacing
+from trainer.checkpoint import clear_leftovers, replacing
 from trainer.places import home
 
 LEAST, SMALLEST, LARGEST = 10, 8, 128  # images in a set; px of a side
 CHUNK = 2**24  # bytes of pixels converted at once
 
 
-def mapped(key: object, shape: tuple[int, ...], chunks: Iterable[np.ndarray], what: str) -> Tensor:
-    """An array of uint8 with `shape`, memory-mapped from the file of this key; `chunks`, rows in order, make it once.
+def mapped(
+    source: object, content: object, shape: tuple[int, ...], chunks: Iterable[np.ndarray], what: str, binary: bool
+) -> Tensor:
+    """An array of uint8 with `shape`, memory-mapped from its file; `chunks`, rows in order, make it once.
 
-    Values all 0 or 1 become 0 or 255. Raises OSError where the disk has no room; nothing half-written stays.
+    `source` says what was read and how, `content` its state; a new state's array takes the place of the one before.
+    binary: values all 0 or 1 become 0 or 255. Raises OSError where the disk has no room; nothing half-written stays.
     """
     folder = home() / "data" / "mapped"
-    path = folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.npy"
+    path = folder / f"{_short_hash(source)}-{_short_hash(content)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder)
         needed, free = int(np.prod(shape)), shutil.disk_usage(folder).free
         if needed > free:
             raise OSError(f"{what} needs {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free")
         with replacing(path) as temporary:
-            _fill(np.lib.format.open_memmap(temporary, "w+", np.uint8, shape), chunks, what)
+            _fill(np.lib.format.open_memmap(temporary, "w+", np.uint8, shape), chunks, what, binary)
+        for other in folder.glob(f"{_short_hash(source)}-*.npy"):
+            if other != path:
+                other.unlink(missing_ok=True)  # who has it mapped keeps it
     return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))  # "c": torch wants it writable
 
 
-def _fill(array: np.memmap, chunks: Iterable[np.ndarray], what: str) -> None:
+def _short_hash(key: object) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+
+
+def _fill(array: np.memmap, chunks: Iterable[np.ndarray], what: str, binary: bool) -> None:
     row, most = 0, 0
     with tqdm(total=len(array), desc=f"reading {what}", unit=" images", leave=False, disable=None) as bar:
         for chunk in chunks:
@@ -44,7 +55,7 @@ def _fill(array: np.memmap, chunks: Iterable[np.ndarray], what: str) -> None:
             bar.update(len(chunk))
     if row != len(array):
         raise ValueError(f"{what}: {row:,} images came, expected {len(array):,}")
-    if most == 1:
+    if binary and most == 1:
         for some in rows_of(len(array), array[0].nbytes):
             array[some] *= 255
     array.flush()

@@ -88,6 +88,13 @@ class ProbabilisticPCA(Density, PCA):
         log_det = eigenvalues.log().sum() + (self.pixels - self.options.latents) * self.noise.log()
         return -0.5 * (self.pixels * LOG_2PI + log_det + (along.square() / eigenvalues).sum(1) + rest / self.noise)
 
+    @property
+    def likelihood(self) -> str:
+        return "Gaussian"
+
     def facts(self) -> dict[str, str]:
-        exact = {"estimator": "exact: the posterior is, so the ELBO is log p(x)"}
+        exact = {
+            "p(x|z)": f"{self.likelihood}, σ fitted",
+            "estimator": "exact: the posterior is, so the ELBO is log p(x)",
+        }
         return {**super().facts(), **exact, "σ of p(x|z)": f"{float(self.noise.sqrt()):.4f} of the grey range"}

@@ -109,9 +109,17 @@ class VAE(Density, LatentModel):
             return (torch.rand(out.shape, generator=generator).to(out) < out.sigmoid()).to(out.dtype)
         return reparameterise(out, self.log_var, torch.randn(out.shape, generator=generator).to(out)).clamp(0, 1)
 
+    @property
+    def likelihood(self) -> str:
+        return "Bernoulli" if self.options.likelihood == "bernoulli" else "Gaussian"
+
     def facts(self) -> dict[str, str]:
         draws = f"{self.options.samples} draw{'s' if self.options.samples > 1 else ''} of z"
-        found = {"estimator": f"KL in closed form, reconstruction from {draws} per image, as in training"}
+        more = {"bernoulli": "on grey pixels a cross-entropy", "gaussian": "σ fixed", "learned": "σ learned"}
+        found = {
+            "p(x|z)": f"{self.likelihood}, {more[self.options.likelihood]}",
+            "estimator": f"KL in closed form, reconstruction from {draws} per image, as in training",
+        }
         if self.options.likelihood != "bernoulli":
             found["σ of p(x|z)"] = f"{float((0.5 * self.log_var.detach()).exp()):.4f} of the grey range"
         return found
