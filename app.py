@@ -44,7 +44,7 @@ def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
         chosen = found[name]
         controls.preview(chosen)
         config = chosen.config
-        about = f"{config.model} on {Path(config.data.name).name}, trained {config.trained:%Y-%m-%d}"
+        about = f"{config.model} on {config.data.title}, trained {config.trained:%Y-%m-%d}"
         st.caption(controls.literal(about))
     return chosen
 

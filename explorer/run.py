@@ -96,7 +96,7 @@ class Run:
     @property
     def data_title(self) -> str:
         """The data's name, for people; of a path only its last part, for the rest is of one machine."""
-        return Path(self.checkpoint.config.data.name).name
+        return self.checkpoint.config.data.title
 
     @property
     def fetching(self) -> str:

@@ -30,6 +30,7 @@ def save_large(folder: Path) -> None:
     arrays = {
         "effect/z": np.arange(DIMS, 0, -1, dtype=np.float32),
         "variance/z": (np.arange(DIMS) < ACTIVE).astype(np.float32),
+        "points": np.zeros((1, DIMS), np.float16),
         "percentiles/z": np.repeat(np.array([[-2], [-1], [0], [1], [2]], np.float32), DIMS, axis=1),
     }
     save_summary(folder, Summary(arrays))

@@ -38,7 +38,7 @@ def _card(checkpoint: Checkpoint, page: st.Page) -> None:
     controls.preview(checkpoint)
     st.subheader(checkpoint.name, anchor=False)
     figures = " · ".join(f"{what} {value}" for what, value in config.measured.items())
-    st.caption(f"{config.model} on {config.data.name}, {config.parameters:,} parameters  \n{figures}")
+    st.caption(f"{config.model} on {config.data.title}, {config.parameters:,} parameters  \n{figures}")
     st.button(
         "Explore",
         key=f"explore/{checkpoint.name}",
