@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 import trainer
 from explorer import processes
 from trainer import Checkpoint
@@ -57,6 +59,9 @@ class Job:
             return None
 
 
+_JOB = TypeAdapter(Job)
+
+
 def _file(name: str, kind: str = "json") -> Path:
     return trainer.home() / "jobs" / f"{name}.{kind}"
 
@@ -66,8 +71,8 @@ def jobs() -> list[Job]:
     found = []
     for path in (trainer.home() / "jobs").glob("*.json"):
         try:
-            job = Job(**json.loads(path.read_bytes()))
-        except (ValueError, TypeError, OSError):
+            job = _JOB.validate_json(path.read_bytes())
+        except (ValueError, OSError):
             continue
         if job.path.parent == trainer.root().resolve() and job.name == path.stem:
             found.append(job)
@@ -98,16 +103,18 @@ def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto
     return _run(folder, device, ["train", model, f"--out={_short(folder)}", *arguments(options)])
 
 
-def resume(checkpoint: Checkpoint, more: int = 0, device: str = "auto") -> Job:
-    """Go on with a training that was stopped, died, or is finished and shall take `more` steps."""
+def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, device: str = "auto") -> Job:
+    """Go on with a training that was stopped, died, or is finished and shall take `more` steps, at another learning
+    rate if one is given.
+    """
     known = find(checkpoint.name)
     if known and is_alive(known):
         raise ValueError(f'"{checkpoint.name}" is being trained already')
     state, weights = (checkpoint.path / f"{name}.safetensors" for name in ("state", "model"))
     if weights.is_file() and not state.is_file():  # with neither, nothing was saved yet and it begins
         raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
-    steps = [f"--steps={more}"] if more else []
-    return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *steps])
+    asked = [*([f"--steps={more}"] if more else []), *([f"--rate={rate}"] if rate else [])]
+    return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *asked])
 
 
 def _short(folder: Path) -> str:
@@ -216,9 +223,13 @@ def _signal(job: Job) -> None:
 
 
 def cancel(job: Job) -> None:
-    """Take a job that waits out of the line; what is in its folder stays."""
+    """Take a job that waits out of the line; what is in its folder stays. One that does not end at once stays known."""
     _signal(job)
-    forget(job)
+    until = time.monotonic() + 2
+    while is_alive(job) and time.monotonic() < until:
+        time.sleep(0.05)
+    if not is_alive(job):
+        forget(job)
 
 
 def forget(job: Job) -> None:

@@ -145,8 +145,13 @@ def _data() -> tuple[str | None, int | None, Images | None]:
         if not path:
             st.caption("Give the path of a folder of images, or of an .npz file with an array “images”.")
             return None, None, None
-        name = str(Path(path).expanduser().absolute())
-        if not Path(name).exists():
+        try:
+            name = str(Path(path).expanduser().absolute())
+            is_there = Path(name).exists()
+        except (OSError, RuntimeError, ValueError) as error:
+            st.error(literal(f"“{path[:100]}” cannot be looked at: {error}"))
+            return None, None, None
+        if not is_there:
             st.error(literal(f"There is no folder or file “{name}”."))
             return None, None, None
         if Path(name).is_dir():

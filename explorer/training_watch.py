@@ -166,6 +166,8 @@ def _turn(job: Job, checkpoint: Checkpoint) -> None:
     lines = curves.measures(history)
     now = {name: lines[-1][name] for name, free in _knobs(checkpoint).items() if free and lines and name in lines[-1]}
     now |= {"rate": checkpoint.config.training["rate"]} | turned
+    if problem := st.session_state.pop("said", ""):
+        st.error(literal(f"That was not sent to the training: {problem}"))
     with st.container(horizontal=True):
         for name, value in now.items():
             key = f"turn/{job.name}/{job.begun}/{name}"

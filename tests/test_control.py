@@ -261,3 +261,24 @@ def test_damaged_pictures_are_a_sentence_and_a_resume_begins_anew(damage: bytes 
     assert film and film.steps == [10, *(step for step in due_steps(15) if step > 10)]
     path.unlink()
     assert load_film(folder) is None
+
+
+def test_a_rate_given_to_a_resume_overrules_what_was_asked_before(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    model, options = models.get("beta_vae")((1, 8, 8), models.get("beta_vae").Options.read({})), TrainOptions()
+    control.send(tmp_path, {"rate": 1.0})
+    control.send(tmp_path, {"knob": "beta", "value": 3.0})
+    renewed = control.Control(tmp_path, [], renewed=True)
+    control.send(tmp_path, {"rate": 2e-4})
+    options, answers = renewed.obey(model, options, 7)
+    assert [sorted(set(answer) - {"step", "order"}) for answer in answers] == [["refused"], ["changed"], ["changed"]]
+    assert "set anew" in answers[0]["refused"]
+    assert options.rate == 2e-4 and float(model.knobs["beta"]) == 3.0
+
+
+def test_a_line_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / control.FILE).write_bytes(b"[" * 200_000 + b"\n")
+    model = models.get("vae")((1, 8, 8), models.get("vae").Options.read({}))
+    _, answers = control.Control(tmp_path, []).obey(model, TrainOptions(), 1)
+    assert "cannot be read" in answers[0]["refused"]

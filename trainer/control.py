@@ -43,10 +43,13 @@ class Order(Options):
 
 
 class Control:
-    """The control file of one run, from the first line that its history does not answer."""
+    """The control file of one run, from the first line that its history does not answer. With `renewed`, the learning
+    rate was set anew when the run went on, so that lines from before no longer set it.
+    """
 
-    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], renewed: bool = False) -> None:
         self.path = folder / FILE
+        self.overruled = len(self._lines()) if renewed else 0
         self.answered: int = max((line["order"] for line in history if "order" in line), default=0)
         self.size = 0  # bytes when the file was last read
         self.looked = 0.0
@@ -55,7 +58,7 @@ class Control:
         """The lines that are whole."""
         try:
             return self.path.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
+        except OSError:
             return []
 
     def waiting(self) -> bool:
@@ -69,7 +72,7 @@ class Control:
     def _bytes(self) -> int:
         try:
             return self.path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def obey(self, model: LatentModel, options: TrainOptions, step: int) -> tuple[TrainOptions, list[dict[str, Any]]]:
@@ -81,7 +84,11 @@ class Control:
         for line in self._lines()[self.answered :]:
             self.answered += 1
             try:
-                options, answer = turned(line, model, options, step)
+                asked, answer = turned(line, model, options, step)
+                if "rate" in answer.get("changed", {}) and self.answered <= self.overruled:
+                    answer = {"refused": "the learning rate was set anew after this"}
+                else:
+                    options = asked
             except ValueError as error:
                 answer = {"refused": str(error)}
             answers.append({"step": step, "order": self.answered, **answer})
@@ -98,7 +105,7 @@ def turned(line: bytes, model: LatentModel, options: TrainOptions, step: int) ->
     """Turn what one line says. Raises ValueError that says why it cannot be; then nothing has changed."""
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"a line of {FILE} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"a line of {FILE} came as {line[:60].decode()}, expected a knob, a rate or a stop")

@@ -57,7 +57,8 @@ def fit(
             left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
         raise KeyboardInterrupt(f"interrupted; {left}") from None
     except FloatingPointError as error:
-        lower = f"{TrainOptions.read(config.training).rate / 3:.1g}"
+        said = checkpoint.describe_running(folder).history()
+        lower = f"{as_turned(TrainOptions.read(config.training), said).rate / 3:.1g}"
         raise FloatingPointError(
             f'{error} "{folder}" is as it was saved at step {saved_step(folder):,}; to go on from there: '
             f"python -m trainer resume {folder} --rate {lower}"
@@ -97,7 +98,8 @@ def _fit(
             journal.events = Events(folder, tensorboard, state.step)
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
             with journal.events:
-                finished = _steps(journal, model, images, options, state, snapshots)
+                control = Control(folder, journal.lines, renewed=rate is not None)
+                finished = _steps(journal, control, model, images, options, state, snapshots)
         elif not done:
             finished = _follow(model, images, options, state)
     if first:
@@ -123,6 +125,7 @@ def _follow(model: LatentModel, images: data.Images, options: TrainOptions, stat
 
 def _steps(
     journal: Journal,
+    control: Control,
     model: LatentModel,
     images: data.Images,
     options: TrainOptions,
@@ -130,7 +133,6 @@ def _steps(
     snapshots: Snapshots,
 ) -> bool:
     """Take the steps, with a progress bar, saves, snapshots, and what control.jsonl asks for; False when stopped."""
-    control = Control(journal.folder, journal.lines)
     options = as_turned(options, journal.lines)
     seconds_before, begun = journal.seconds + state.seconds, time.perf_counter()
     with (

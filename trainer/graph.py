@@ -52,6 +52,8 @@ class Recorded(Step):
         if self.taken == WARM_UP:
             try:
                 self.play = self.recorder.record(self.body)
+            except torch.cuda.OutOfMemoryError:
+                raise  # a smaller batch is the cure
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 print(f"the steps run without a CUDA graph, for they cannot be recorded: {reason}", file=sys.stderr)

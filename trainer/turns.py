@@ -22,6 +22,7 @@ LOOK_EVERY = 0.2  # seconds
 
 
 def _folder(device: str) -> Path:
+    device = "cuda:0" if device == "cuda" else device  # two names of one card
     return home() / "queue" / device.replace(":", "-")
 
 

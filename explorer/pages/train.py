@@ -65,10 +65,12 @@ def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, 
     if whole and (whole.path / "state.safetensors").is_file():
         planned = whole.config.training["steps"]
         done = jobs.last_step(whole) >= planned
-        more = st.number_input("More steps", int(done), 10_000_000, planned if done else 0, width=140,
+        more = st.number_input("More steps", int(done), 10_000_000, min(planned, 10_000_000) if done else 0, width=140,
                                key=f"more/{name}/{done}", help="Added to those that were planned")  # fmt: skip
+        rate = st.number_input("Learning rate", 0.0, 1.0, None, format="%.6g", width=140, key=f"rate/{name}",
+                               placeholder="as it was", help="A lower one helps a training that diverged")  # fmt: skip
         if st.button("Go on", icon=":material/resume:", help="The training goes on exactly where it was saved"):
-            _resume(whole, int(more))
+            _resume(whole, int(more), rate or None)
     if whole:
         st.button("Duplicate", on_click=training_form.fill, args=(whole,), icon=":material/content_copy:",
                   help="Fills the form with its options, for a training with changes")  # fmt: skip
@@ -78,9 +80,9 @@ def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, 
             _delete(name)
 
 
-def _resume(checkpoint: Checkpoint, more: int) -> None:
+def _resume(checkpoint: Checkpoint, more: int, rate: float | None) -> None:
     try:
-        jobs.resume(checkpoint, more)
+        jobs.resume(checkpoint, more, rate)
     except (ValueError, OSError) as error:
         st.error(controls.literal(str(error)))
         return
