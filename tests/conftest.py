@@ -27,6 +27,14 @@ torch.set_num_threads(1)
 os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be on a machine
 
 
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Streamlit's AppTest leaves its script as the main module, and a process that a later test forks would run it."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
+
+
 def readme_command(word: str) -> str:
     """The one command of README.md that ends in a call of `word`."""
     lines = re.findall(rf"^    (python3 -m venv .*{word}.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
