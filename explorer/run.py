@@ -106,7 +106,7 @@ class Run:
         name = self.data_title
         if name != self.checkpoint.config.data.name:
             return f"The images of {name} are not on this machine. Put {name} back where it was at the training."
-        return f"The images of {name} are not on this machine. Fetch them once: python -m trainer fetch {name}"
+        return f"The images of {name} are not on this machine. Fetch them once: python -m trainer fetch {name}."
 
     def picture(self, number: int) -> np.ndarray:
         """A test image, (h, w, c) uint8; where the images are not here, the decode of a training image."""
