@@ -100,7 +100,7 @@ def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto
     """
     check_name(name)
     folder = trainer.root().resolve() / name
-    return _run(folder, device, ["train", model, f"--out={_short(folder)}", *arguments(options)])
+    return _run(folder, device, ["train", model, f"--out={_short(folder)}", *trainer.command_words(options)])
 
 
 def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, device: str = "auto") -> Job:
@@ -120,20 +120,6 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
 def _short(folder: Path) -> str:
     """The folder as a command in the folder above that of the checkpoints names it."""
     return str(folder.relative_to(trainer.root().resolve().parent))
-
-
-def arguments(options: Mapping[str, Any]) -> list[str]:
-    """Options as the command line takes them."""
-    found: list[str] = []
-    for name, value in options.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            found.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, list | tuple):
-            found += [f"--{flag}", *map(str, value)]
-        else:
-            found.append(f"--{flag}={value}")
-    return found
 
 
 def _run(folder: Path, device: str, words: Sequence[str]) -> Job:

@@ -224,7 +224,7 @@ def test_a_form_sends_what_differs_and_has_an_effect() -> None:
 
 def test_options_reach_the_command_line_as_they_were_chosen() -> None:
     said = {"widths": (8, 2), "none": (), "deep": True, "flat": False, "max_kl": 2.0, "note": "-x y"}
-    assert jobs.arguments(said) == [
+    assert trainer.command_words(said) == [
         "--widths", "8", "2", "--none", "--deep", "--no-flat", "--max-kl=2.0", "--note=-x y",
     ]  # fmt: skip
 

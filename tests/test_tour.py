@@ -265,8 +265,8 @@ def test_links_lead_to_their_views_in_the_same_session(page: Page, app: str) -> 
 
 def test_a_slider_moves_its_figure(page: Page, app: str) -> None:
     open_tour(page, app)
-    page.get_by_text("gap 0.403").wait_for()
+    expect(page.get_by_text("gap 0.403")).to_be_visible()
     slider = page.get_by_role("slider", name="q, from prior to posterior")
     slider.focus()
     page.keyboard.press("End")
-    page.get_by_text("gap 0.000").wait_for()
+    expect(page.get_by_text("gap 0.000")).to_be_visible()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.snapshots import Film, load_film
     from trainer.summary import Summary, load_summary
     from trainer.train import TrainOptions
-    from trainer.train_command import Place
+    from trainer.train_command import Place, command_words
     from trainer.turns import reorder, waiting
 
 _HOME = {
@@ -61,6 +61,7 @@ _HOME = {
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
+    "command_words": "trainer.train_command",
     "contact_sheet": "trainer.sheet",
     "data_is_here": "trainer.data:is_here",
     "data_names": "trainer.data:names",
@@ -110,6 +111,7 @@ __all__ = [
     "check_name",
     "checkpoints",
     "choose_device",
+    "command_words",
     "contact_sheet",
     "data_is_here",
     "data_names",

@@ -82,14 +82,20 @@ def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions
 
 def words(options: Options) -> list[str]:
     """The words of a command line that say what is not as it is by default."""
+    defaults = {name: info.get_default(call_default_factory=True) for name, info in type(options).model_fields.items()}
+    return command_words(
+        {name: getattr(options, name) for name in defaults if getattr(options, name) != defaults[name]}
+    )
+
+
+def command_words(values: Mapping[str, Any]) -> list[str]:
+    """Options by name, as the command line takes them."""
     said: list[str] = []
-    for field, info in type(options).model_fields.items():
-        value, option = getattr(options, field), field.replace("_", "-")
-        if value == info.get_default(call_default_factory=True):
-            continue
+    for name, value in values.items():
+        option = name.replace("_", "-")
         if isinstance(value, bool):
             said.append(f"--{option}" if value else f"--no-{option}")
-        elif isinstance(value, tuple):
+        elif isinstance(value, list | tuple):
             said += [f"--{option}", *map(str, value)]
         else:
             said.append(f"--{option}={value}")
