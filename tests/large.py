@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from trainer import checkpoint
-from trainer.checkpoint import Config, Data
+from trainer.config import Config, Data, now, versions
 from trainer.summary import Summary, save_summary
 
 DIMS, ACTIVE = 12, 10
@@ -20,7 +20,7 @@ def save_large(folder: Path) -> None:
     options = {"latents": DIMS, "net": "mlp", "hidden": (8,), "likelihood": "gaussian"}
     config = Config(
         model="vae", options=options, shape=(3, 128, 128), data=Data(name="digits"), training={}, command="",
-        trained=checkpoint.now(), parameters=0, steps_done=0, versions=checkpoint.versions(),
+        trained=now(), parameters=0, steps_done=0, versions=versions(),
     )  # fmt: skip
     model = checkpoint.build(config)
     with torch.no_grad():

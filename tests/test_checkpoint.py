@@ -27,7 +27,7 @@ from commandline import (
 from PIL import Image
 
 import trainer
-from trainer import checkpoint, data, fit, models
+from trainer import checkpoint, data, files, fit, models, report
 from trainer.data import Images
 from trainer.measuring import effect
 from trainer.train import TrainOptions, evaluate, train
@@ -183,7 +183,7 @@ def test_the_digest_is_of_the_weights(copy: Path, trained: Path) -> None:
 def test_half_weights_hardly_move_the_elbo(tmp_path: Path, trained: Path) -> None:
     model, images = checkpoint.load(trained), data.load("digits", "test")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert 0 < fit.cost_of_half(model, images) < fit.HALF_COSTS_AT_MOST
+    assert 0 < report.cost_of_half(model, images) < fit.HALF_COSTS_AT_MOST
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert train_vae(tmp_path / "half", "--steps", 40, "--half") == 0
     assert {value.dtype for value in weights_of(tmp_path / "half").values()} == {torch.float16}
@@ -257,7 +257,7 @@ def _empty(folder: Path) -> Path:
 
 
 def test_threads_that_write_one_file_do_not_collide(tmp_path: Path) -> None:
-    with checkpoint.replacing(tmp_path / "a.json") as one, checkpoint.replacing(tmp_path / "a.json") as other:
+    with files.replacing(tmp_path / "a.json") as one, files.replacing(tmp_path / "a.json") as other:
         one.write_text("one")
         other.write_text("other")
     assert contents(tmp_path) == {"a.json": b"one"}

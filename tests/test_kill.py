@@ -20,7 +20,7 @@ import pytest
 import torch
 from commandline import assert_same_run, call, contents, history_of, refused, train_vae
 
-from trainer import checkpoint
+from trainer import checkpoint, files
 from trainer.models.vae import VAE
 from trainer.state import saved_step
 from trainer.train import TrainOptions, start
@@ -129,7 +129,7 @@ def test_only_temporary_files_of_the_dead_are_removed(tmp_path: Path) -> None:
     kept = [f".config.json.{os.getppid()}", f".mine.{process.pid}", ".config.json", f"config.json.{process.pid}"]
     for name in (*dead, *kept):
         (tmp_path / name).touch()
-    checkpoint.clear_leftovers(tmp_path)
+    files.clear_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_written_is_a_sentence(
 def test_what_safetensors_cannot_write_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"file/x\.safetensors\" cannot be written: .*(exists|directory)"):
-        checkpoint.save_tensors(tmp_path / "file" / "x.safetensors", {"x": torch.zeros(3)})
+        files.save_tensors(tmp_path / "file" / "x.safetensors", {"x": torch.zeros(3)})
 
 
 def test_a_folder_that_is_removed_ends_its_training(

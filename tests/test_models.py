@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer import checkpoint, models
-from trainer.checkpoint import Config
+from trainer.config import Config, Data, now
 from trainer.data import Images
 from trainer.latent import Density, LatentModel, Shape
 from trainer.likelihood import log_weights
@@ -164,10 +164,10 @@ def config_of(case: tuple[str, str | None], shape: Shape, weights: str = "float3
         model=case[0],
         options=kind.Options.read(options_of(*case)).model_dump(mode="json"),
         shape=shape,
-        data=checkpoint.Data(name="digits"),
+        data=Data(name="digits"),
         training={},
         command="",
-        trained=checkpoint.now(),
+        trained=now(),
         parameters=0,
         steps_done=0,
         weights=weights,

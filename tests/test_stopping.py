@@ -18,7 +18,8 @@ import pytest
 import torch
 from commandline import REPOSITORY, assert_same_run, call, contents, environment, history_of, refused, train_vae
 
-from trainer import checkpoint, data, fit, interrupt, models
+from trainer import checkpoint, data, fit, interrupt, models, report
+from trainer.config import versions
 from trainer.latent import LatentModel
 from trainer.models.vae import VAE
 from trainer.state import load_state, save_state
@@ -122,7 +123,7 @@ def test_a_signal_while_measuring_loses_no_step(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "parts"
-    monkeypatch.setattr(fit, "summarise", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(report, "summarise", lambda *_: signal.raise_signal(number))
     assert train_vae(folder, *SHORT) == 130
     assert f"To go on: python -m trainer resume {folder}" in capsys.readouterr().err
     kept = {"config.json", "history.jsonl", "state.safetensors", "snapshots.npz"}
@@ -222,7 +223,7 @@ def test_the_card_of_a_resumed_run_says_so(tmp_path: Path) -> None:
     assert (config.command, config.trained, config.weights) == (first.command, first.trained, "float16")
     assert (config.steps_done, config.training["steps"]) == (30, 30)
     (run,) = config.resumed
-    assert run.step == 24 and run.versions == checkpoint.versions() and run.date >= first.trained
+    assert run.step == 24 and run.versions == versions() and run.date >= first.trained
     assert run.command == f"python -m trainer resume {folder.name} --steps 6 --device cpu"  # no card names a place
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert first.command in card and f"Went on from step 24 by\n\n    {run.command}\n" in card

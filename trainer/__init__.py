@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.checkpoint import (
         Checkpoint,
-        Config,
         check_name,
         checkpoints,
         describe,
         describe_running,
         load,
         root,
-        write_text,
     )
+    from trainer.config import Config
     from trainer.control import send as send_order
     from trainer.control import turnable
     from trainer.data import Images
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.data import load as load_data
     from trainer.data import names as data_names
     from trainer.device import choose as choose_device
+    from trainer.files import write_text
     from trainer.forecast import Estimate, estimate
     from trainer.latent import Density, Gaussian, Latent, LatentModel, Options, total
     from trainer.look import Look, ink_box, mass_centre, stroke_width
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Checkpoint": "trainer.checkpoint",
-    "Config": "trainer.checkpoint",
+    "Config": "trainer.config",
     "Density": "trainer.latent",
     "Estimate": "trainer.forecast",
     "Film": "trainer.snapshots",
@@ -89,7 +89,7 @@ _HOME = {
     "total": "trainer.latent",
     "turnable": "trainer.control",
     "waiting": "trainer.turns",
-    "write_text": "trainer.checkpoint",
+    "write_text": "trainer.files",
 }
 __all__ = [
     "Checkpoint",

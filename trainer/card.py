@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer import data
-from trainer.checkpoint import Config
+from trainer.config import Config
 from trainer.data import Images
 from trainer.latent import LatentModel
 from trainer.summary import Summary

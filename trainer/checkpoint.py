@@ -8,91 +8,24 @@ Listing them needs no torch; loading one does.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from trainer.config import Config
+from trainer.files import clear_leftovers, save_tensors, write_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from trainer.data import Images, Split
     from trainer.latent import LatentModel
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
-_numbers = itertools.count()  # of temporary files, since threads share a process number
-
-
-class Data(BaseModel):
-    """Which images a model was trained on."""
-
-    name: str  # of a data set, or the path of a folder or an .npz file
-    size: int | None = None
-    side: int | None = None  # px, to which the images of a folder were brought
-    class_names: list[str] = []
-
-    @property
-    def title(self) -> str:
-        """For people: of a path only the last name, since the rest is nobody else's business."""
-        return Path(self.name).name or self.name
-
-    def load(self, split: Split) -> Images:
-        """The images themselves. Raises ValueError or OSError where they cannot be had."""
-        from trainer import data
-
-        return data.load(self.name, split, self.size, self.side)
-
-
-class Resumed(BaseModel):
-    """One time that a training went on."""
-
-    step: int  # it went on from here
-    command: str
-    date: datetime  # UTC
-    versions: dict[str, str]
-
-
-class Turned(BaseModel):
-    """What a person changed while it trained."""
-
-    step: int  # after this one
-    changed: dict[str, float]
-
-
-class Config(BaseModel):
-    """config.json: what must be known to build the model again."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = 1
-    model: str
-    model_file: str = ""  # the name of the file of a person's own model
-    options: dict[str, Any]
-    shape: tuple[int, int, int]
-    data: Data
-    training: dict[str, Any]
-    command: str
-    trained: datetime  # when, UTC
-    parameters: int
-    steps_done: int
-    half: bool = False  # float16 was asked for; `weights` says what was written
-    half_shift: float | None = None  # how far float16 moves the mean sum of the test terms
-    weights: str = "float32"
-    note: str = ""  # a sentence for the card
-    measured: dict[str, str] = {}  # a figure or two for people, with units
-    versions: dict[str, str]
-    resumed: list[Resumed] = []  # oldest first
-    turned: list[Turned] = []  # oldest first
 
 
 @dataclass(frozen=True)
@@ -250,79 +183,6 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f'"{folder}" is not empty. Choose another --out, so that nothing there is written over')
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder that can be written into, before anything that takes long; removed if nothing comes into it.
-
-    Raises OSError that says why it cannot be.
-    """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
-        yield
-    finally:
-        with suppress(OSError):  # one that is not empty stays, and so do those around it
-            for path in made:
-                path.rmdir()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write to a temporary name beside `path`; on success it is made durable and takes the name, else it is removed.
-
-    Raises OSError that names `path`, which is then as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _make_durable(temporary)
-        temporary.replace(path)
-        _make_durable(path.parent)  # the name itself
-    except OSError as error:
-        if error.errno is None:  # a sentence already
-            raise
-        raise OSError(f'"{path}" cannot be written: {error.strerror}. What was there is as it was.') from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files of `replacing` that processes left which were killed while they wrote."""
-    for path in folder.glob(".*"):
-        found = re.fullmatch(r"\.[\w.-]+\.(?:json|jsonl|safetensors|npz|npy|md|png)\.(\d{1,9})(?:-\d+)?", path.name)
-        if found and not _lives(int(found[1])):
-            path.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another person's
-        return True
-    return True
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dict[str, Any]]) -> None:
     """Write weights, history and config; the config last, so that a folder that has one is whole."""
     import torch
@@ -337,36 +197,9 @@ def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dic
     save_config(folder, config)
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
-    """Write named tensors, and strings about them, into a .safetensors file. Raises OSError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    with replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, about)
-        except SafetensorError as error:  # a full disk, for one
-            number = re.search(r"\(os error (\d+)\)", str(error))
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
-
-
 def save_history(folder: Path, history: Iterable[dict[str, Any]]) -> None:
     write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
 
 
 def save_config(folder: Path, config: Config) -> None:
     write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """What a result depends on besides this code."""
-    import platform
-
-    import numpy
-    import torch
-
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
-
-
-def now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -10,6 +10,8 @@ import tyro
 from pydantic import Field
 
 from trainer import checkpoint, data, distributed, models, turns
+from trainer.config import Resumed, now, versions
+from trainer.files import replacing
 from trainer.latent import Options
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
@@ -48,9 +50,7 @@ def _resume(
     if is_finished(folder, training.steps):
         print(f"{folder} is finished, all of its {done:,} steps; nothing was written. To go on: --steps MORE")
         return
-    went_on = checkpoint.Resumed(
-        step=done, command=this_command(), date=checkpoint.now(), versions=checkpoint.versions()
-    )
+    went_on = Resumed(step=done, command=this_command(), date=now(), versions=versions())
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
     with turns.turn(str(where), checkpoint.name_of(folder)) if queue and distributed.rank() == 0 else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
@@ -65,7 +65,7 @@ def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> Non
         device: auto, cpu, cuda, cuda:N or mps
     """
     from trainer import device as devices
-    from trainer.fit import measure
+    from trainer.report import measure
 
     measure(folder, devices.choose(device))
     print(f"measured {folder}: {', '.join(map(' '.join, checkpoint.describe(folder).config.measured.items()))}")
@@ -144,7 +144,7 @@ def _sample(
         generator = torch.Generator().manual_seed(seed)
         images = model.decode(model.sample(count, temperature=temperature, generator=generator))
     picture = sheet.contact_sheet(images, math.ceil(math.sqrt(count)), sheet.scale_for(model.shape))
-    with checkpoint.replacing(out) as temporary:
+    with replacing(out) as temporary:
         picture.save(temporary, "png")
     print(f"wrote {out}, {count} images")
 

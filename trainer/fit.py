@@ -5,28 +5,25 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer import checkpoint, data, distributed, interrupt, sheet
-from trainer.card import card, headline
-from trainer.checkpoint import Config, Turned
+from trainer import checkpoint, data, distributed, interrupt
+from trainer.config import Config, Turned
 from trainer.control import Control, as_turned
+from trainer.files import clear_leftovers
 from trainer.journal import Journal
 from trainer.latent import LatentModel
-from trainer.measuring import summarise
+from trainer.report import Report, cost_of_half, round_to_half
 from trainer.snapshots import Snapshots
 from trainer.state import load_state, saved_step
 from trainer.step import State
-from trainer.summary import Summary, save_summary
 from trainer.tensorboard import Events
-from trainer.train import TrainOptions, evaluate, never, start, train
+from trainer.train import TrainOptions, never, start, train
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
@@ -72,7 +69,7 @@ def _fit(
     if first and not resume:
         checkpoint.check_folder(folder)
     if first and resume:
-        checkpoint.clear_leftovers(folder)
+        clear_leftovers(folder)
     options = TrainOptions.read(config.training)
     images, test = config.data.load("train"), config.data.load("test")
     with distributed.joined(device) as place:
@@ -190,62 +187,6 @@ def _finish(
         report.write(folder)
         late = Control(folder, history).too_late(config.steps_done)
         checkpoint.save(folder, model, report.config, [*history, *late])
-
-
-def measure(folder: Path, device: torch.device) -> None:
-    """Measure a checkpoint anew from its weights, which stay as they are, and so does its history."""
-    config = checkpoint.describe(folder).config
-    model = checkpoint.load(folder, str(device))
-    images, test = config.data.load("train"), config.data.load("test")
-    report = Report.of(checkpoint.name_of(folder), model, images, test, config)
-    with interrupt.held():
-        report.write(folder)
-        checkpoint.save_config(folder, report.config)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What is measured of a model, and the config that says so."""
-
-    config: Config
-    summary: Summary
-    card: str
-    preview: Image.Image
-
-    @classmethod
-    def of(cls, name: str, model: LatentModel, images: data.Images, test: data.Images, config: Config) -> Report:
-        """Measure the weights as they stand."""
-        summary = summarise(model, images, test)
-        config = config.model_copy(update={"measured": headline(model, summary)})
-        with torch.no_grad():
-            samples = model.decode(model.sample(32, generator=torch.Generator().manual_seed(0)))
-        preview = sheet.contact_sheet(samples, 8, sheet.scale_for(model.shape))
-        return cls(config, summary, card(name, config, model, summary, test), preview)
-
-    def write(self, folder: Path) -> None:
-        """summary.npz, preview.png and the card; the config is for the caller to write last."""
-        save_summary(folder, self.summary)
-        with checkpoint.replacing(folder / "preview.png") as temporary:
-            self.preview.save(temporary, "png")
-        checkpoint.write_text(folder / "README.md", self.card)
-
-
-@torch.no_grad()
-def round_to_half(model: LatentModel) -> None:
-    """Round every weight to what float16 can hold, in place; single numbers stay as they are."""
-    for value in model.state_dict().values():
-        if value.ndim:
-            value.copy_(value.half())
-
-
-def cost_of_half(model: LatentModel, images: data.Images) -> float:
-    """How far the mean sum of terms (the negative ELBO, in nats, where there is one) moves in float16."""
-    exact = {name: value.clone() for name, value in model.state_dict().items()}
-    before = evaluate(model, images)["loss"].mean()
-    round_to_half(model)
-    after = evaluate(model, images)["loss"].mean()
-    model.load_state_dict(exact)
-    return float((after - before).abs())
 
 
 def progress_of(what: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import interrupt
-from trainer.checkpoint import Config
+from trainer.config import Config
 from trainer.latent import LatentModel
 from trainer.snapshots import Snapshots
 from trainer.state import save_running

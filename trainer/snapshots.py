@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.checkpoint import replacing
 from trainer.data import Images
+from trainer.files import replacing
 from trainer.latent import LatentModel
 from trainer.sheet import divisor, reduced, to_bytes
 

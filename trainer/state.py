@@ -16,7 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from trainer.checkpoint import Config, describe_running, save_config, save_history, save_tensors
+from trainer.checkpoint import describe_running, save_config, save_history
+from trainer.config import Config
+from trainer.files import save_tensors
 from trainer.latent import LatentModel
 from trainer.step import State
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.checkpoint import replacing
+from trainer.files import replacing
 
 if TYPE_CHECKING:
     from trainer.latent import Gaussian

@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import Field, create_model
 
 from trainer import checkpoint, data, distributed, models, tensorboard, turns
+from trainer.config import Config, Data, now, versions
+from trainer.files import claimed
 from trainer.latent import Options
 from trainer.train import TrainOptions
 
@@ -112,26 +114,24 @@ def train(name: str, chosen: Options) -> None:
     with ExitStack() as held:
         if distributed.rank() == 0:
             checkpoint.check_folder(place.out)
-            held.enter_context(checkpoint.claimed(place.out))
+            held.enter_context(claimed(place.out))
             if place.queue:
                 held.enter_context(turns.turn(str(where), checkpoint.name_of(place.out)))
         images = data.load(place.data, "train", place.size, place.side)
-        config = checkpoint.Config(
+        config = Config(
             model=name,
             model_file=models.source(name),
             options=options.model_dump(mode="json"),
             shape=images.shape,
-            data=checkpoint.Data(
-                name=place.data, size=place.size, side=place.side, class_names=list(images.class_names)
-            ),
+            data=Data(name=place.data, size=place.size, side=place.side, class_names=list(images.class_names)),
             training=training.model_dump(mode="json"),
             command=this_command(),
-            trained=checkpoint.now(),
+            trained=now(),
             parameters=sum(p.numel() for p in models.get(name)(images.shape, options).parameters()),
             steps_done=0,
             note=place.note,
             half=place.half,
-            versions=checkpoint.versions(),
+            versions=versions(),
         )
         finished = fit(place.out, config, where, tensorboard=place.tensorboard)
     report(place.out, finished)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from trainer.checkpoint import write_text
+from trainer.files import write_text
 from trainer.places import home
 
 LOOK_EVERY = 0.2  # seconds

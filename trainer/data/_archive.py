@@ -28,8 +28,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from trainer.checkpoint import replacing
 from trainer.data import Images, Split, chosen
+from trainer.files import replacing
 from trainer.places import home
 
 ENVIRONMENT = "LATENT_EXPLORER_DATA"  # names a folder that holds archives

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer.checkpoint import clear_leftovers, replacing
+from trainer.files import clear_leftovers, replacing
 from trainer.places import home
 
 LEAST, SMALLEST, LARGEST = 10, 8, 128  # images in a set; px of a side

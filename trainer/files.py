@@ -1,0 +1,103 @@
+"""Files that are written whole or not at all, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_numbers = itertools.count()  # of temporary files, since threads share a process number
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder that can be written into, before anything that takes long; removed if nothing comes into it.
+
+    Raises OSError that says why it cannot be.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
+        yield
+    finally:
+        with suppress(OSError):  # one that is not empty stays, and so do those around it
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to a temporary name beside `path`; on success it is made durable and takes the name, else it is removed.
+
+    Raises OSError that names `path`, which is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _make_durable(temporary)
+        temporary.replace(path)
+        _make_durable(path.parent)  # the name itself
+    except OSError as error:
+        if error.errno is None:  # a sentence already
+            raise
+        raise OSError(f'"{path}" cannot be written: {error.strerror}. What was there is as it was.') from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `replacing` that processes left which were killed while they wrote."""
+    for path in folder.glob(".*"):
+        found = re.fullmatch(r"\.[\w.-]+\.(?:json|jsonl|safetensors|npz|npy|md|png)\.(\d{1,9})(?:-\d+)?", path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """Write named tensors, and strings about them, into a .safetensors file. Raises OSError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:  # a full disk, for one
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
