@@ -9,7 +9,7 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import compare, reconstruct, samples, start, tour, train, traversals
+from explorer.pages import codebook, compare, paths, reconstruct, samples, start, tour, train, traversals
 from trainer import Checkpoint, checkpoints
 
 ICON = Path(__file__).parent / "explorer/icon.png"  # a file: the browser would fetch a named icon from outside
@@ -17,8 +17,10 @@ PAGES = {
     "start": start,
     "tour": tour,
     "traversals": traversals,
+    "codebook": codebook,
     "reconstruct": reconstruct,
     "samples": samples,
+    "paths": paths,
     "train": train,
     "compare": compare,
 }
@@ -61,10 +63,28 @@ def draw(page: ModuleType) -> None:
         except (ValueError, OSError) as error:
             st.error(controls.literal(f"{chosen.name} does not open: {error}"))
             return
-        if page.NEEDS == "many":
+        if not fits(page, opened):
+            elsewhere(page, opened)
+        elif page.NEEDS == "many":
             page.show(opened, [other for other in found.values() if other is not chosen])
         else:
             page.show(opened)
+
+
+def fits(page: ModuleType, opened: run.Run) -> bool:
+    return not hasattr(page, "fits") or page.fits(opened)
+
+
+def elsewhere(page: ModuleType, opened: run.Run) -> None:
+    """The pages that a checkpoint can be seen on, where this is none of them; the first, if a person asked for any."""
+    there = [url for url, other in PAGES.items() if other.NEEDS != "no" and fits(other, opened)]
+    if st.session_state.get("any page"):
+        st.switch_page(links[there[0]])
+    name = controls.literal(opened.checkpoint.name)
+    st.info(f"{page.TITLE} {page.FITS}; {name} is {opened.about}. Open a page that shows it, or choose another "
+            "checkpoint in the sidebar.")  # fmt: skip
+    for url in there:
+        st.page_link(links[url], icon=PAGES[url].ICON, query_params={"checkpoint": opened.checkpoint.name})
 
 
 st.set_page_config(page_title="Latent explorer", page_icon=str(ICON), layout="wide")
@@ -77,4 +97,5 @@ st.session_state["pages"] = links
 navigation = st.navigation(list(links.values()))
 chosen = choose(found, navigation.url_path)
 navigation.run()
+st.session_state.pop("any page", None)
 run.warm_up()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, key_of, literal
@@ -35,7 +36,7 @@ def _from_address(run: Run, asked: Mapping[str, str], revision: int) -> Start:
         return mean
     space = run.model.space
     try:
-        given = {part: _numbers(part, asked[part], space[part].dims) for part in space if part in asked}
+        given = {part: _numbers(part, asked[part], run.gaussian[part].dims) for part in space if part in asked}
     except ValueError as error:
         st.error(literal(f"The link's view cannot be shown ({error}), so this is the start of the checkpoint."))
         return mean
@@ -99,6 +100,21 @@ def remember(run: Run, start: Start) -> None:
     say_where(view)
 
 
+def codes_asked(run: Run, part: str) -> np.ndarray | None:
+    """The grid of codes (h, w) that the address names, unless this session wrote it there. Raises ValueError unless it
+    is one of this checkpoint.
+    """
+    asked = st.query_params.to_dict()
+    if asked == st.session_state.get("address") or asked.get("checkpoint") != run.checkpoint.name or part not in asked:
+        return None
+    texts, grid = asked[part].split(","), run.codes[part]
+    fine = [re.fullmatch("[0-9]{1,6}", text) is not None and int(text) < grid.size for text in texts]
+    if len(texts) != grid.h * grid.w or not all(fine):
+        expected = f"{grid.h * grid.w} whole numbers from 0 to {grid.size - 1}"
+        raise ValueError(f"{part} has {len(texts)} values, expected {expected}")
+    return np.array(texts, np.int64).reshape(grid.h, grid.w)
+
+
 def say_where(view: dict[str, str]) -> None:
     """Put a view into the address, as an entry of the browser's history if it is another one."""
     if st.query_params.to_dict() != view:
@@ -108,5 +124,6 @@ def say_where(view: dict[str, str]) -> None:
 
 
 def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
-    """Leave this page for the traversals of a latent."""
-    st.switch_page(st.session_state["pages"]["traversals"], query_params=view_of(run, latent))
+    """Leave this page for the one where a latent can be moved or edited."""
+    page = "traversals" if run.is_continuous else "codebook"
+    st.switch_page(st.session_state["pages"][page], query_params=view_of(run, latent))

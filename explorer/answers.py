@@ -69,10 +69,10 @@ def show(answer: Answer, alone: bool) -> None:
             for label, image in others:
                 picture(label, image, SIDE)
     st.markdown(_table(answer))
-    if run.has_prior and not answer.subject.stand_in:
+    if run.has_density and not answer.subject.stand_in:
         st.caption(f"Terms are means of {DRAWS} draws of z; the test images they are compared with had one draw each.")
     if st.button("Explore its latent", key=f"explore/{run.checkpoint.name}", icon=":material/tune:",
-                 help="Opens the traversals that start from this picture's latent"):  # fmt: skip
+                 help="Opens the page that starts from this picture's latent"):  # fmt: skip
         address.go_to_view(run, found.latent)
     if found.spread:
         with st.expander("Posterior of each dimension"):

@@ -111,12 +111,15 @@ def _plain(z: Latent) -> dict[str, list[float]]:
 
 
 def _zero(run: Run) -> dict[str, list[float]]:
-    return {name: [0.0] * part.dims for name, part in run.model.space.items()}
+    return {name: [0.0] * part.dims for name, part in run.gaussian.items()}
 
 
 def explore(page: st.Page, name: str) -> None:
-    """Go to a page with a checkpoint chosen; what the address said of another view is dropped. For a callback."""
+    """Go to a page with a checkpoint chosen, or to the first one that it fits; what the address said of another view is
+    dropped. For a callback.
+    """
     st.session_state["checkpoint"] = name
+    st.session_state["any page"] = True  # app.py goes on to another page where this one does not fit
     st.switch_page(page)
 
 

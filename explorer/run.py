@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime import get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import trainer
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
-    from trainer import Checkpoint, Estimate, Images, Latent, LatentModel, Summary
+    from trainer import Checkpoint, Codes, Estimate, Gaussian, Images, Latent, LatentModel, Summary
 
 BATCH = 512  # decodes at once
+AT_ONCE = 16  # images drawn between two steps of a progress bar
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,61 @@ class Run:
         return trainer.Look.of(self.summary.arrays)
 
     @property
-    def has_prior(self) -> bool:
-        """Whether the model has a density; otherwise a Gaussian fitted to its codes stands in for a prior."""
+    def gaussian(self) -> dict[str, Gaussian]:
+        """The latent's parts of real numbers."""
+        return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Gaussian)}
+
+    @property
+    def codes(self) -> dict[str, Codes]:
+        """The latent's grids of codes."""
+        return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Codes)}
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether the whole latent is real numbers, so that it has a mean, can be moved, and leads back from points."""
+        return not self.codes
+
+    @property
+    def latent_title(self) -> str:
+        """What the latent is, for people."""
+        grids = [f"a grid of {part.h} × {part.w} codes out of {part.size}" for part in self.codes.values()]
+        return " and ".join([f"{part.dims} real numbers" for part in self.gaussian.values()] + grids)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the images are waveforms: one row of samples."""
+        return self.model.shape[1] == 1
+
+    @property
+    def about(self) -> str:
+        """What the checkpoint is a model of, for people."""
+        what = f"waveforms of {self.model.shape[2]:,} samples" if self.is_line else "images"
+        return f"a model of {what} whose latent is {self.latent_title}"
+
+    @property
+    def prior_command(self) -> str:
+        """What trains a prior over the codes."""
+        path = self.checkpoint.path.resolve()
+        place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"python -m trainer stage code_prior {shlex.quote(str(place))}"
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the likelihood of an image can be bounded."""
         return isinstance(self.model, trainer.Density)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether `sample` draws from what the model has learned; otherwise something simpler stands in for a prior."""
+        return self.has_density or not (self.is_continuous or self.model.sample_note)
+
+    @property
+    def sample_note(self) -> str:
+        """What to know of samples that are not of the model's own prior, and what to do; empty where they are."""
+        if self.has_prior or self.model.sample_note:
+            return self.model.sample_note
+        return ("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
+                "was fitted to its codes.")  # fmt: skip
 
     def decode(self, z: Latent) -> np.ndarray:
         """(n, h, w, c) uint8 pictures of n latents."""
@@ -81,17 +139,31 @@ class Run:
     @property
     def prior_title(self) -> str:
         """What `sample` draws from, for people."""
-        return "the prior" if self.has_prior else "a Gaussian fitted to the codes"
+        stand_in = "a Gaussian fitted to the codes" if self.is_continuous else "the frequency of each code at its place"
+        return "the prior" if self.has_prior else stand_in
 
     @property
     def numbers(self) -> int:
-        """How many data images there are to choose from."""
-        return len(self.images) if self.images_are_here else self.points
+        """How many data images there are to choose from: of the test split, or else latents that stand in for some."""
+        if self.images_are_here:
+            return len(self.images)
+        return self.points if self.is_continuous else 0
 
     @property
     def points(self) -> int:
         """How many latents of training images the summary holds."""
         return len(self.summary.arrays["points"])
+
+    @cached_property
+    def factors(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Names and levels (n, f) of the known causes of the images that the summary's points are of, if any are."""
+        import torch
+
+        if not self.images_are_here:
+            return None
+        train = self.checkpoint.config.data.load("train")
+        levels = train.factors(torch.from_numpy(self.summary.arrays["ids"]).long())
+        return None if levels is None else (train.factor_names, levels.numpy())
 
     @property
     def data_title(self) -> str:
@@ -130,7 +202,7 @@ class Run:
     def posterior_rows(self, mean: dict[str, list[float]], std: dict[str, list[float]]) -> tuple[Any, ...]:
         """Labels, means, stds, and the 5th and 95th percentiles of the data, per dimension, most important first."""
         rows = []
-        for part in self.model.space:
+        for part in self.gaussian:
             low, high = self.summary.band(part)
             for dim in (-self.summary.importance(part)[0]).argsort(kind="stable"):
                 rows.append((f"{part}{dim}", mean[part][dim], std[part][dim], float(low[dim]), float(high[dim])))
@@ -143,11 +215,28 @@ class Run:
 
         return self.model.sample(count, generator=torch.Generator().manual_seed(seed))
 
-    def tensors(self, z: dict[str, list[float]]) -> Latent:
-        """Plain numbers -> a latent of one image."""
+    def sample_in_turn(self, seed: int, count: int, temperature: float, tell: Callable[[int], None]) -> Latent:
+        """The same for what takes long: a few at a time, after which `tell` hears how many there are."""
         import torch
 
-        return {name: torch.tensor([values]) for name, values in z.items()}
+        generator, parts = torch.Generator().manual_seed(seed), []
+        with torch.inference_mode():
+            for start in range(0, count, AT_ONCE):
+                n = min(AT_ONCE, count - start)
+                parts.append(self.model.sample(n, temperature=temperature, generator=generator))
+                tell(start + n)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def plain(self, z: Latent, index: int = 0) -> dict[str, list[float]]:
+        """One image's latent in plain numbers, those of a grid row by row."""
+        return {name: values[index].flatten().tolist() for name, values in z.items()}
+
+    def tensors(self, z: dict[str, list[float]]) -> Latent:
+        """The inverse of `plain`, as a latent of one image."""
+        import torch
+
+        grids = {name: (part.h, part.w) for name, part in self.codes.items()}
+        return {name: torch.tensor(values).view(1, *grids.get(name, (-1,))) for name, values in z.items()}
 
 
 def open_run(checkpoint: Checkpoint) -> Run:
@@ -184,6 +273,19 @@ def warm_up() -> None:
         import trainer.models  # noqa: F401
 
     threading.Thread(target=work, daemon=True).start()
+
+
+def while_open(close: Callable[[], object]) -> None:
+    """Call `close` when the browser tab of this session is gone, or the server ends."""
+    runtime, context = get_instance(), get_script_run_ctx()
+    assert context
+
+    def watch() -> None:
+        while runtime.is_active_session(context.session_id):
+            time.sleep(1)
+        close()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def settle() -> None:

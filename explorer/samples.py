@@ -37,7 +37,7 @@ class Samples:
 
     def latent(self, temperature: float, index: int) -> dict[str, list[float]]:
         """One sample's latent in plain numbers."""
-        return {part: values[index].tolist() for part, values in self._latents(temperature).items()}
+        return self.run.plain(self._latents(temperature), index)
 
     def images(self, temperature: float) -> np.ndarray:
         """(count, h, w, c) uint8."""

@@ -32,8 +32,11 @@ class Subject:
     stand_in: bool = False  # the decode of an image that is not on this machine
 
 
-def choose(run: Run) -> list[Subject]:
-    """The pictures that a person chose, in this browser tab alone. Problems are shown beside what caused them."""
+def choose(run: Run, one: bool = False) -> list[Subject]:
+    """The pictures that a person chose, in this browser tab alone. Problems are shown beside what caused them.
+
+    With `one`, a single image of the data; of a person's own still all.
+    """
     kind = st.radio(
         "Pictures from", [DATA, UPLOAD, DRAW, CAMERA], horizontal=True, key="sources/kind",
         help="Test images of the model's data, your own files, a drawing, or a photo",
@@ -46,7 +49,7 @@ def choose(run: Run) -> list[Subject]:
     if kind == CAMERA:
         photo = st.camera_input("Photo", help="Works on localhost or over https only")
         return _read([photo] if photo else [])
-    return _from_data(run)
+    return _from_data(run, one)
 
 
 def _uploaded() -> list[Subject]:
@@ -71,20 +74,39 @@ def _read(files: Sequence[UploadedFile]) -> list[Subject]:
     return [Subject(picture, key) for key, picture in read.items()]
 
 
-def _from_data(run: Run) -> list[Subject]:
+def _from_data(run: Run, one: bool) -> list[Subject]:
+    if not run.numbers:
+        st.info(f"{literal(run.fetching)} Until then, upload or draw a picture.")
+        return []
     kind = "test image" if run.images_are_here else "decode of training image"
     if not run.images_are_here:
         st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
+    if one:
+        number = st.number_input("Image", 0, last, key="sources/one", help=f"A {kind}, 0 … {last:,}")
+        return [_of_data(run, int(number))]
     left, right = st.columns(2)
     first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")
     count = right.number_input("How many", 1, MOST, key="sources/count", help="Images side by side")
-    numbers = range(int(first), min(int(first + count), last + 1))
-    here, digest = run.images_are_here, run.checkpoint.digest
-    return [
-        Subject(Picture(f"{kind} {number}", run.picture(number)), f"{digest}/{here}/{number}", True, not here)
-        for number in numbers
-    ]
+    return [_of_data(run, number) for number in range(int(first), min(int(first + count), last + 1))]
+
+
+def _of_data(run: Run, number: int) -> Subject:
+    here = run.images_are_here
+    kind = "test image" if here else "decode of training image"
+    key = f"{run.checkpoint.digest}/{here}/{number}"
+    return Subject(Picture(f"{kind} {number}", run.picture(number)), key, True, not here)
+
+
+def ends(run: Run, count: int) -> list[Subject]:
+    """The one or two pictures of a path: what a person brought, and images of the data where that is not enough."""
+    brought = choose(run, one=True)[:count]
+    if not brought or len(brought) == count:
+        return brought
+    last = run.numbers - 1
+    start = min(1, last)
+    number = st.number_input("To image", 0, last, start, key="sources/to", help=f"Where the path ends, 0 … {last:,}")
+    return [*brought, _of_data(run, int(number))]
 
 
 def several() -> None:

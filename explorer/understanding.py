@@ -37,7 +37,7 @@ class Understood:
     """What one checkpoint makes of one image. Pictures are (h, w, c) uint8."""
 
     seen: np.ndarray
-    latent: dict[str, list[float]]
+    latent: dict[str, list[float]]  # in plain numbers, as `Run.plain` gives them
     reconstruction: np.ndarray
     difference: np.ndarray  # (h, w), reconstruction − seen in [−1, 1], the mean over channels
     samples: np.ndarray | None  # (s, h, w, c) decodes of draws from q(z|x); None where a code is a point
@@ -67,7 +67,7 @@ def understand(run: Run, image: np.ndarray) -> Understood:
         ]
     return Understood(
         seen=trainer.to_bytes(x)[0],
-        latent={part: values[0].tolist() for part, values in z.items()},
+        latent=run.plain(z),
         reconstruction=trainer.to_bytes(y)[0],
         difference=(y - x)[0].mean(0).numpy(),
         samples=samples,

@@ -1,4 +1,4 @@
-"""What the Traversals page shows of one latent: its axes with their frames, in plain functions."""
+"""What the Traversals page shows of one latent of real numbers: its axes with their frames, in plain functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class View:
         self._used: Kept = {}
         self.active: list[Dim] = []
         self.inactive: list[Dim] = []
-        for part in run.model.space:
+        for part in run.gaussian:
             importance, _ = run.summary.importance(part)
             used, unused = geometry.by_importance(importance, run.summary.active(part))
             self.active += [(part, dim) for dim in used]
@@ -45,7 +45,7 @@ class View:
     @property
     def unit(self) -> str:
         """What one unit of a slider is."""
-        return "1 = " + "; ".join(dict.fromkeys(part.unit for part in self.run.model.space.values()))
+        return "1 = " + "; ".join(dict.fromkeys(part.unit for part in self.run.gaussian.values()))
 
     @property
     def stops(self) -> np.ndarray:

@@ -20,7 +20,7 @@ AREAS = {  # px at orientation 0 over the six scales, from the published data se
 
 
 def test_the_data_sets_there_are() -> None:
-    assert data.names() == ["cifar10", "digits", "fashion_mnist", "mnist", "photos", "sprites"]
+    assert data.names() == ["cifar10", "digits", "fashion_mnist", "mnist", "photos", "sprites", "vowels"]
     assert all(data.about(name) for name in data.names())
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,11 +16,12 @@ from commandline import REPOSITORY, call, environment, train_vae
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer import data, device, models
-from trainer.graph import WARM_UP, Recorded, step_for
-from trainer.latent import LatentModel, total
+from trainer.graph import WARM_UP, Recorded, step_for, tf32
+from trainer.latent import LatentModel
 from trainer.models.vae import VAE
 from trainer.step import Step
 from trainer.train import TrainOptions, batches, rate_at, start, train
+from trainer.trainable import total
 
 OPTIONS = TrainOptions(steps=8, batch=16, rate=0.01)
 
@@ -33,7 +35,9 @@ def fresh(name: str = "vae", shape: tuple[int, int, int] = (1, 8, 8), **options:
     """A small model; it is drawn, and the noise begins, from the same seed each time."""
     torch.manual_seed(0)
     kind = models.get(name)
-    model = kind(shape, kind.Options.read({"hidden": (8,), "latents": 2, **options}))
+    small = {"hidden": (8,), "latents": 2, "channels": 4, "codes": 8, "dims": 2, "restart": 1}
+    taken = {field: value for field, value in small.items() if field in kind.Options.model_fields}
+    model = kind(shape, kind.Options.read({**taken, **options}))
     torch.manual_seed(1)
     return model
 
@@ -143,9 +147,10 @@ def test_recorded_steps_are_the_same_steps(
         assert (found.ran, found.played, said) == (WARM_UP, 8 - WARM_UP, "")
 
 
-def test_what_a_step_writes_stays_where_it_is(images: data.Images) -> None:
+@pytest.mark.parametrize(("name", "options"), [("beta_vae", {"max_kl": 2.0}), ("vq_vae", {"restart": 1})])
+def test_what_a_step_writes_stays_where_it_is(name: str, options: dict[str, Any], images: data.Images) -> None:
     """A recording reads and writes by address: no step may put another tensor in a tensor's place."""
-    model = fresh("beta_vae", max_kl=2.0)
+    model = fresh(name, **options)
     state = start(model, TrainOptions(steps=6, batch=16, every=2))
     places = []
     for _ in train(model, images, TrainOptions(steps=6, batch=16, every=2), state):
@@ -170,8 +175,18 @@ class Spy(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", [name for name in models.names() if not models.get(name).closed_form])
-@pytest.mark.parametrize("set_name", ["digits", "sprites"])
+def learning() -> list[tuple[str, str]]:
+    """Each model that takes steps, with each kind of data that it is for."""
+    pairs = []
+    for name in models.names():
+        for set_name, shape in (("digits", (1, 8, 8)), ("sprites", (1, 64, 64)), ("vowels", (1, 1, 4096))):
+            with suppress(ValueError):  # it is not for this shape
+                fresh(name, shape)
+                pairs += [] if models.get(name).closed_form else [(name, set_name)]
+    return pairs
+
+
+@pytest.mark.parametrize(("name", "set_name"), learning())
 def test_a_step_reads_no_value_and_brings_none(name: str, set_name: str) -> None:
     some = data.load(set_name, "train", 64)
     model = fresh(name, some.shape)
@@ -187,6 +202,25 @@ def test_a_step_reads_no_value_and_brings_none(name: str, set_name: str) -> None
 def test_a_cpu_records_nothing(images: data.Images) -> None:
     model = fresh()
     assert type(step_for(model, images, start(model, OPTIONS))) is Step
+
+
+def test_another_rate_needs_no_other_recording(images: data.Images) -> None:
+    model = fresh()
+    state = start(model, OPTIONS)
+    for rate in (1e-3, 1e-4):
+        next(train(model, images, OPTIONS.model_copy(update={"rate": rate, "every": 2}), state))
+        taken_by = state.taken_by
+    assert state.step == 4 and taken_by is step_for(model, images, state)
+    assert step_for(fresh(), images, state) is not taken_by
+
+
+def test_only_a_step_rounds_to_tf32() -> None:
+    device.choose("cpu")
+    kept = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
+    assert kept == ("highest", False)
+    with tf32():
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == kept
 
 
 def test_after_step_sees_each_term_without_a_gradient(images: data.Images, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ import trainer
 from explorer import curves, films, form, jobs, live, processes
 from trainer import models, turns
 from trainer.forecast import estimate
-from trainer.latent import Options, needs
+from trainer.options import Options, needs
 from trainer.train import TrainOptions
 
 QUICK = {"hidden": (16,), "size": 200, "batch": 32, "data": "digits"}

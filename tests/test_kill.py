@@ -121,6 +121,27 @@ def test_a_kill_within_a_closed_form_begins_anew(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+def test_a_kill_within_a_stage_leaves_its_model_and_what_resumes(tmp_path: Path) -> None:
+    base, small = tmp_path / "base", ["--channels", 4, "--codes", 5, "--dims", 2, "--steps", 3, "--device", "cpu"]
+    assert call("train", "vq_vae", "--data", "digits", "--size", 200, "--out", base, *small) == 0
+    before = contents(base)
+    shutil.copytree(base, tmp_path / "whole" / "base")
+    prior = ["--width", 8, "--heads", 2, "--layers", 1, "--batch", 16, "--steps", 12, "--every", 5, "--device", "cpu"]
+    assert call("stage", "code_prior", tmp_path / "whole" / "base", *prior) == 0
+    for write in (1, 3, 6, 11, 17, 24):
+        arguments = ["stage", "code_prior", base, *prior, "--save-every", 0]
+        assert ended(start_child(*arguments, write=write)) == -signal.SIGKILL
+        folder = base / "code_prior"
+        if (folder / "config.json").exists():
+            assert call("resume", folder, "--device", "cpu") == 0
+        else:
+            assert call(*arguments) == 0
+        assert_same_run(tmp_path / "whole" / "base" / "code_prior", folder)
+        assert {path.name for path in folder.iterdir()} == WHOLE - {"snapshots.npz", "preview.png"}
+        shutil.rmtree(folder)
+        assert contents(base) == before
+
+
 def test_only_temporary_files_of_the_dead_are_removed(tmp_path: Path) -> None:
     process = FORKS.Process(target=math.sqrt, args=(1,))
     process.start()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from trainer import likelihood
 from trainer import probability as p
-from trainer.latent import NOTHING, Density, Latent, total
+from trainer.latent import Density, Latent
+from trainer.trainable import NOTHING, total
 
 LOG_EVIDENCE = -0.5 * math.log(4 * math.pi) - 0.25  # of x = 1 under N(0, 2)
 

@@ -16,7 +16,7 @@ import trainer
 SHIPPED = trainer.checkpoints(ROOT / "checkpoints")
 NAMES = {
     "pca-digits", "ppca-digits", "vae-digits", "beta-vae-sprites", "autoencoder-mnist", "vae-mnist", "vae-fashion",
-    "beta-vae-fashion",
+    "beta-vae-fashion", "vq-vae-mnist",
 }  # fmt: skip
 OF_A_RUN = {"state.safetensors", "snapshots.npz", "control.jsonl"}  # these do not ship
 FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
@@ -30,14 +30,17 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
 def test_opens_and_says_what_it_is(found: trainer.Checkpoint) -> None:
-    assert {path.name for path in found.path.iterdir()} - OF_A_RUN == FILES
+    assert {path.name for path in found.path.iterdir() if path.is_file()} - OF_A_RUN == FILES
     assert (found.path / "model.safetensors").stat().st_size < 8e6
     assert found.config.command in (found.path / "README.md").read_text()
     Image.open(found.path / "preview.png").verify()
     model = trainer.load(found.path)
     summary = trainer.load_summary(found.path)
+    summary.check(model.space)
+    real = all(isinstance(kind, trainer.Gaussian) for kind in model.space.values())
     with torch.no_grad():
-        known = model.from_points(torch.from_numpy(summary.arrays["points"].astype(np.float32)))
+        points = torch.from_numpy(summary.arrays["points"].astype(np.float32))
+        known = model.from_points(points) if real else model.sample(64, generator=torch.Generator().manual_seed(0))
         if trainer.data_is_here(found.config.data.name):
             x = found.config.data.load("test").batch(torch.arange(64))
         else:  # what the summary keeps of the data stands in for them
@@ -47,12 +50,21 @@ def test_opens_and_says_what_it_is(found: trainer.Checkpoint) -> None:
         spread = (x - x.mean(0)).square().mean()
     assert error < 0.6 * spread  # better than the mean image by far
     for part, kind in model.space.items():
-        assert isinstance(kind, trainer.Gaussian)
+        if isinstance(kind, trainer.Codes):
+            assert_healthy(found, summary.codes[part])
+            continue
         assert len(summary.importance(part)[0]) == kind.dims
         low, high = summary.band(part)
         for some in (z[part].numpy(), known[part].numpy()):
             inside = ((some >= low) & (some <= high)).mean()
             assert 0.8 < inside < 0.98  # nine tenths of the data lie in the marked range
+
+
+def assert_healthy(found: trainer.Checkpoint, counts: trainer.CodeCounts) -> None:
+    """Most codes carry their share, none is dead, and the card says so."""
+    assert counts.perplexity > 0.6 * len(counts.usage)
+    assert counts.dead <= 0.02 * len(counts.usage)
+    assert f"perplexity {counts.perplexity:.1f}" in (found.path / "README.md").read_text()
 
 
 def test_vae_mnist_is_as_good_as_its_net_can_be() -> None:

@@ -27,22 +27,26 @@ if TYPE_CHECKING:
     from trainer.data import load as load_data
     from trainer.data import names as data_names
     from trainer.device import choose as choose_device
-    from trainer.files import write_text
+    from trainer.files import replacing, write_text
     from trainer.forecast import Estimate, estimate
-    from trainer.latent import Density, Gaussian, Latent, LatentModel, Options, total
+    from trainer.latent import Codes, Density, Gaussian, Latent, LatentModel, Part
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
+    from trainer.options import Options
     from trainer.places import home
     from trainer.quality import psnr, ssim
     from trainer.sheet import contact_sheet, divisor, enlarged, grid, reduced, to_bytes
     from trainer.snapshots import Film, load_film
-    from trainer.summary import Summary, load_summary
+    from trainer.summary import CodeCounts, Summary, load_summary
     from trainer.train import TrainOptions
     from trainer.train_command import Place, command_words
+    from trainer.trainable import total
     from trainer.turns import reorder, waiting
 
 _HOME = {
     "Checkpoint": "trainer.checkpoint",
+    "CodeCounts": "trainer.summary",
+    "Codes": "trainer.latent",
     "Config": "trainer.config",
     "Density": "trainer.latent",
     "Estimate": "trainer.forecast",
@@ -52,7 +56,8 @@ _HOME = {
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
     "Look": "trainer.look",
-    "Options": "trainer.latent",
+    "Options": "trainer.options",
+    "Part": "trainer.latent",
     "Place": "trainer.train_command",
     "Summary": "trainer.summary",
     "TrainOptions": "trainer.train",
@@ -81,18 +86,21 @@ _HOME = {
     "psnr": "trainer.quality",
     "reduced": "trainer.sheet",
     "reorder": "trainer.turns",
+    "replacing": "trainer.files",
     "root": "trainer.checkpoint",
     "send_order": "trainer.control:send",
     "ssim": "trainer.quality",
     "stroke_width": "trainer.look",
     "to_bytes": "trainer.sheet",
-    "total": "trainer.latent",
+    "total": "trainer.trainable",
     "turnable": "trainer.control",
     "waiting": "trainer.turns",
     "write_text": "trainer.files",
 }
 __all__ = [
     "Checkpoint",
+    "CodeCounts",
+    "Codes",
     "Config",
     "Density",
     "Estimate",
@@ -103,6 +111,7 @@ __all__ = [
     "LatentModel",
     "Look",
     "Options",
+    "Part",
     "Place",
     "Summary",
     "TrainOptions",
@@ -131,6 +140,7 @@ __all__ = [
     "psnr",
     "reduced",
     "reorder",
+    "replacing",
     "root",
     "send_order",
     "ssim",

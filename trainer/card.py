@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from trainer import data
 from trainer.config import Config
 from trainer.data import Images
-from trainer.latent import LatentModel
+from trainer.latent import Gaussian, LatentModel
 from trainer.summary import Summary
+from trainer.trainable import Trainable
 
 
 def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images) -> str:
@@ -19,6 +22,26 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         f"A `{config.model}`{from_file} on `{config.data.title}`{size}, images of {' × '.join(map(str, config.shape))} "
         f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
         "",
+        *training_lines(config),
+        "",
+        f"Measured on {min(len(test), 10_000):,} images of the test split, per image, with the pixels as they are (not "
+        f"binarised); seed of the training: {config.training.get('seed', 0)}.",
+        "",
+        *terms_table(model, summary),
+        "",
+        *(f"* {what}: {value}" for what, value in model.facts().items()),
+        *dimension_lines(model, summary),
+        *code_lines(model, summary),
+        *([f"* preview: {model.sample_note}"] if model.sample_note else []),
+        "",
+        "Data: " + data.about(config.data.name),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def training_lines(config: Config) -> list[str]:
+    """How it was made: by which commands, when, with what, and what was changed meanwhile."""
+    return [
         *([config.note, ""] if config.note else []),
         "Trained by",
         "",
@@ -28,18 +51,7 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         *resumed_lines(config),
         *turned_lines(config),
         *weights_line(config),
-        "",
-        f"Measured on {min(len(test), 10_000):,} images of the test split, per image, with the pixels as they are (not "
-        f"binarised); seed of the training: {config.training.get('seed', 0)}.",
-        "",
-        *terms_table(model, summary),
-        "",
-        *(f"* {what}: {value}" for what, value in model.facts().items()),
-        *dimension_lines(model, summary),
-        "",
-        "Data: " + data.about(config.data.name),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _listed(versions: dict[str, str]) -> str:
@@ -73,7 +85,7 @@ def weights_line(config: Config) -> list[str]:
     return [f"Weights: float32, since float16 would move the mean of the test terms by {config.half_shift:.4f}."]
 
 
-def terms_table(model: LatentModel, summary: Summary) -> list[str]:
+def terms_table(model: Trainable, summary: Summary) -> list[str]:
     """A markdown table, a row per term, each with its unit; the ELBO where all terms are nats."""
     rows = ["| term | mean | standard error | median | unit |", "| --- | --- | --- | --- | --- |"]
     names = [name.removeprefix("mean/") for name in summary.arrays if name.startswith("mean/")]
@@ -87,12 +99,26 @@ def terms_table(model: LatentModel, summary: Summary) -> list[str]:
 
 
 def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
-    """The one figure that a short description shows: the ELBO, or the reconstruction where there is none."""
+    """The figures that a short description shows: the ELBO, or the reconstruction where there is none, and how many
+    codes are in use.
+    """
     if "mean/kl" in summary.arrays:
         family = f" ({model.likelihood})" if model.likelihood else ""  # ELBOs of different ones do not compare
         return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family}
+    used = {
+        f"perplexity of {part}": f"{found.perplexity:.0f} of {len(found.usage):,}"
+        for part, found in summary.codes.items()
+    }
+    if model.is_code_length and summary.codes:
+        return {"bits per dimension": f"{bits_per_dimension(model, summary):.2f}", **used}
     unit = model.units.get("reconstruction", "nats")
-    return {"reconstruction": f"{float(summary.arrays['mean/reconstruction']):.2f} {unit}"}
+    return {"reconstruction": f"{float(summary.arrays['mean/reconstruction']):.2f} {unit}", **used}
+
+
+def bits_per_dimension(model: LatentModel, summary: Summary) -> float:
+    """The length of a code for a test image's codes, all alike, and then its pixels: bits over the number of values."""
+    pixels = float(summary.arrays["mean/reconstruction"]) / math.log(2)
+    return (pixels + sum(found.bits_uniform for found in summary.codes.values())) / model.pixels
 
 
 def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1) -> str:
@@ -104,7 +130,9 @@ def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1)
 def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
     """How many dimensions of each part are active, and how much each carries; without a KL all of them are."""
     lines = []
-    for part in model.space:
+    for part, kind in model.space.items():
+        if not isinstance(kind, Gaussian):
+            continue
         values, _ = summary.importance(part)
         has_kl = f"kl/{part}" in summary.arrays
         active = summary.active(part) | (not has_kl)
@@ -117,4 +145,19 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
             )
         else:
             lines.append(f"* {len(active)} dimensions of `{part}`; {change}: {shown}")
+    return lines
+
+
+def code_lines(model: LatentModel, summary: Summary) -> list[str]:
+    """How many codes of each part are in use and what an image takes; bits per dimension where they are a code's."""
+    lines = []
+    for part, found in summary.codes.items():
+        bits = f"{found.bits_uniform:,.0f} bits where all codes are alike, {found.bits_empirical:,.0f}"
+        lines.append(
+            f"* {found.used:,} of {len(found.usage):,} codes of `{part}` are in use, perplexity "
+            f"{found.perplexity:.1f}; "
+            f"an image takes {bits} by how often each stands at its place"
+        )
+    if lines and model.is_code_length:
+        lines.append(f"* {bits_per_dimension(model, summary):.3f} bits per dimension: codes, all alike, and pixels")
     return lines

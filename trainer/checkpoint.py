@@ -24,6 +24,7 @@ from trainer.files import clear_leftovers, save_tensors, write_text
 
 if TYPE_CHECKING:
     from trainer.latent import LatentModel
+    from trainer.trainable import Trainable
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
 
@@ -56,6 +57,11 @@ class Checkpoint:
     def digest(self) -> str:
         """Hash of the weights: what is kept about a checkpoint is kept under this."""
         return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+    @property
+    def stages(self) -> list[Checkpoint]:
+        """The second stages that were trained on top of it and have weights, by name."""
+        return [found for found in checkpoints(self.path) if found.config.base]
 
     def history(self) -> list[dict[str, Any]]:
         """What happened in its training, oldest first: measures (lines with a "loss"), and what was changed or refused.
@@ -120,9 +126,11 @@ def describe_running(folder: Path | str) -> Checkpoint:
 
 
 def build(config: Config) -> LatentModel:
-    """A model as configured, with fresh weights."""
+    """A model as configured, with fresh weights. Raises ValueError for the config of a second stage."""
     from trainer import models
 
+    if config.base:
+        raise ValueError(f"a {config.model} is a stage on top of a model: open the folder around its own")
     if config.model_file and config.model not in models.names():
         raise ValueError(
             f'the model "{config.model}" is not known here; it came from {config.model_file}: pass --models FILE.py, '
@@ -137,24 +145,33 @@ def load(folder: Path | str, device: str = "cpu") -> LatentModel:
 
     Raises FileNotFoundError where there is none, ValueError where the weights do not fit the config, or for a device
     that is not here. It never runs code from the folder: a model of one's own is added by `trainer.add_models` first.
+    Second stages in the folder are attached; the model's `refused` says why one is not.
     """
+    from trainer import device as devices
+    from trainer.stage import attach_all
+
+    checkpoint, place = describe(folder), devices.choose(device)
+    model = build(checkpoint.config)
+    read_weights(checkpoint.path, model)
+    model = model.eval().to(place)
+    attach_all(model, checkpoint)
+    return model
+
+
+def read_weights(folder: Path, model: Trainable) -> None:
+    """Put the weights in a checkpoint's folder into a model. Raises ValueError where they do not fit it."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from trainer import device as devices
-
-    checkpoint, place = describe(folder), devices.choose(device)
-    model = build(checkpoint.config)
     try:
-        weights = load_file(checkpoint.path / "model.safetensors")
+        weights = load_file(folder / "model.safetensors")
     except SafetensorError as error:
         raise ValueError(f'the weights of "{folder}" cannot be read: {error}') from None
     try:
         model.load_state_dict({name: value.to(torch.float32) for name, value in weights.items()})
     except RuntimeError as error:
         raise ValueError(f'the weights of "{folder}" do not fit its config.json: {error}') from None
-    return model.eval().to(place)
 
 
 def check_name(name: str) -> None:
@@ -183,13 +200,16 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f'"{folder}" is not empty. Choose another --out, so that nothing there is written over')
 
 
-def save(folder: Path, model: LatentModel, config: Config, history: Iterable[dict[str, Any]]) -> None:
+def save(folder: Path, model: Trainable, config: Config, history: Iterable[dict[str, Any]]) -> None:
     """Write weights, history and config; the config last, so that a folder that has one is whole."""
     import torch
 
     half = config.weights == "float16"
     weights = {
-        name: value.detach().cpu().to(torch.float16 if half and value.ndim else value.dtype).contiguous()
+        name: value.detach()
+        .cpu()
+        .to(torch.float16 if half and value.ndim and value.is_floating_point() else value.dtype)
+        .contiguous()
         for name, value in model.state_dict().items()
     }
     save_tensors(folder / "model.safetensors", weights)

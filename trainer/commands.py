@@ -1,4 +1,4 @@
-"""python -m trainer: train, sweep, resume, measure, fetch, list, show, sample; --models FILE.py adds your models."""
+"""python -m trainer: train, stage, sweep, resume, measure, fetch, list, show, sample; --models FILE.py adds models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import tyro
 from pydantic import Field
 
-from trainer import checkpoint, data, distributed, models, turns
+from trainer import checkpoint, data, distributed, models, stage_command, stages, turns
 from trainer.config import Resumed, now, versions
 from trainer.files import replacing
-from trainer.latent import Options
+from trainer.options import Options
+from trainer.stage import base_folder, line_name
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
 
@@ -52,7 +53,8 @@ def _resume(
         return
     went_on = Resumed(step=done, command=this_command(), date=now(), versions=versions())
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    with turns.turn(str(where), checkpoint.name_of(folder)) if queue and distributed.rank() == 0 else nullcontext():
+    waits, name = queue and distributed.rank() == 0, line_name(folder, found.config)
+    with turns.turn(str(where), name) if waits else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 
@@ -86,13 +88,18 @@ def _list() -> None:
     print("models")
     for name in models.names():
         print(f"  {name:14} {models.about(name)}")
+    print("stages, on top of a model")
+    for name in stages.names():
+        print(f"  {name:14} {stages.about(name)}")
     print("data sets")
     for name in data.names():
         missing = "" if data.is_here(name) else f" Not here yet: python -m trainer fetch {name}"
         print(f"  {name:14} {data.about(name, whole=False)}{missing}")
     print(f"checkpoints in {checkpoint.root().name}")
     for found in checkpoint.checkpoints():
-        print(f"  {found.name:22} {found.config.model} on {found.config.data.title}, {found.config.trained:%Y-%m-%d}")
+        on_top = "".join(f" + {stage.name}" for stage in found.stages)
+        what = f"{found.config.model}{on_top} on {found.config.data.title}"
+        print(f"  {found.name:22} {what}, {found.config.trained:%Y-%m-%d}")
 
 
 def _show(folder: tyro.conf.Positional[Path], /) -> None:
@@ -102,8 +109,14 @@ def _show(folder: tyro.conf.Positional[Path], /) -> None:
         folder: the checkpoint's folder
     """
     found = checkpoint.describe(folder)
-    checkpoint.load(folder)  # a checkpoint whose weights do not open is not shown as if they did
+    # a checkpoint whose weights do not open is not shown as if they did
+    model = checkpoint.load(base_folder(folder) if found.config.base else folder)
     print((found.path / "README.md").read_text(encoding="utf-8"))
+    for stage in found.stages:
+        if stage.name in model.stages:
+            print(f"On top: {stage.name}, {', '.join(map(' '.join, stage.config.measured.items()))}")
+    for sentence in model.refused:
+        print(f"Not used: {sentence}")
 
 
 class Draw(Options):
@@ -158,6 +171,15 @@ def _sweep_help(model: tyro.conf.Positional[str], /) -> None:
     raise ValueError(f'put "sweep {model}" first: python -m trainer sweep {model} --help')
 
 
+def _stage_help(name: tyro.conf.Positional[str], /) -> None:
+    """Train a second stage on top of a checkpoint: stage NAME checkpoints/NAME; stage NAME --help shows its options.
+
+    Args:
+        name: one of the stages that the command `list` names
+    """
+    raise ValueError(f'put "stage {name}" first: python -m trainer stage {name} --help')
+
+
 def _train_help(model: tyro.conf.Positional[str], /) -> None:
     """Train a model: train MODEL --data NAME --out checkpoints/NAME; train MODEL --help shows its options.
 
@@ -179,6 +201,13 @@ def run(arguments: list[str]) -> None:
         # the model decides which options there are, so its own parser reads the rest
         name = arguments[1]
         train(name, tyro.cli(command_of(name), args=arguments[2:], prog=f"{prog} train {name}"))
+    elif arguments[:1] == ["stage"] and arguments[1:] and not arguments[1].startswith("-"):
+        name, rest = arguments[1], arguments[2:]
+        folder = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
+        chosen = tyro.cli(stage_command.command_of(name), args=rest, prog=f"{prog} stage {name} CHECKPOINT")
+        if folder is None:
+            raise ValueError(f"stage {name} needs the folder of a checkpoint: {prog} stage {name} checkpoints/NAME")
+        stage_command.train(name, folder, chosen)
     elif arguments[:1] == ["sweep"] and arguments[1:] and not arguments[1].startswith("-"):
         from trainer.sweep import Grid, sweep
 
@@ -187,6 +216,7 @@ def run(arguments: list[str]) -> None:
     else:
         commands: dict[str, Any] = {
             "train": _train_help,
+            "stage": _stage_help,
             "sweep": _sweep_help,
             "resume": _resume,
             "measure": _measure,

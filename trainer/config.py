@@ -19,6 +19,7 @@ class Data(BaseModel):
     size: int | None = None
     side: int | None = None  # px, to which the images of a folder were brought
     class_names: list[str] = []
+    rate: int | None = None  # samples per second, where they are waveforms
 
     @property
     def title(self) -> str:
@@ -56,6 +57,7 @@ class Config(BaseModel):
     format: int = 1
     model: str
     model_file: str = ""  # the name of the file of a person's own model
+    base: str = ""  # of a second stage, the digest of the weights that it stands on; `model` is then the stage's name
     options: dict[str, Any]
     shape: tuple[int, int, int]
     data: Data

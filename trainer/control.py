@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import Field
 
-from trainer.latent import LatentModel, Options
+from trainer.options import Options
 from trainer.train import TrainOptions
+from trainer.trainable import Trainable
 
 FILE = "control.jsonl"
 LOOK_EVERY = 0.25  # seconds between two looks at the file
@@ -75,7 +76,7 @@ class Control:
         except OSError:
             return 0
 
-    def obey(self, model: LatentModel, options: TrainOptions, step: int) -> tuple[TrainOptions, list[dict[str, Any]]]:
+    def obey(self, model: Trainable, options: TrainOptions, step: int) -> tuple[TrainOptions, list[dict[str, Any]]]:
         """Do what came since; the training's options as they are from now on, and what the history shall say."""
         answers: list[dict[str, Any]] = []
         if self._bytes() == self.size:
@@ -101,7 +102,7 @@ class Control:
         return [{"step": step, "order": n + 1, "refused": said} for n in range(first, self.answered)]
 
 
-def turned(line: bytes, model: LatentModel, options: TrainOptions, step: int) -> tuple[TrainOptions, dict[str, Any]]:
+def turned(line: bytes, model: Trainable, options: TrainOptions, step: int) -> tuple[TrainOptions, dict[str, Any]]:
     """Turn what one line says. Raises ValueError that says why it cannot be; then nothing has changed."""
     try:
         values = json.loads(line)
@@ -121,7 +122,7 @@ def turned(line: bytes, model: LatentModel, options: TrainOptions, step: int) ->
     return options, {"changed": {order.knob: order.value}}
 
 
-def check_knob(model: LatentModel, name: str, value: float, step: int) -> None:
+def check_knob(model: Trainable, name: str, value: float, step: int) -> None:
     """Raise ValueError unless the model has the knob, leaves it to a person, and the value is one that it may have."""
     if name not in model.knobs:
         near = difflib.get_close_matches(name, model.knobs, n=1)
@@ -135,7 +136,7 @@ def check_knob(model: LatentModel, name: str, value: float, step: int) -> None:
         raise ValueError(f"{name} came as {value}: it should be from 0 to {LARGEST:,.0f}")
 
 
-def turnable(model: LatentModel, step: int) -> list[str]:
+def turnable(model: Trainable, step: int) -> list[str]:
     """The knobs that no schedule turns."""
     return [name for name in model.knobs if name not in model.schedule(step)]
 

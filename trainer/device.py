@@ -40,6 +40,7 @@ def choose(name: str = "auto", threads: int | None = None) -> torch.device:
         raise ValueError(f"threads came as {threads}, expected 1 or more")
     if threads:
         torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # its default; only a training step may round so: see graph.tf32
     here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if name == "auto":
         return torch.device(next(kind for kind, count in here.items() if count))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from trainer.latent import LatentModel
+    from trainer.trainable import Trainable
 
 LOOK_EVERY = 8  # steps between two times that the processes ask each other whether to pause
 LAUNCHED_BY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -88,8 +88,8 @@ def part(size: int) -> slice:
     return slice(mine * size, (mine + 1) * size)
 
 
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over the processes, in place, all in one message."""
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over the processes, in place, all in one message."""
     if world() == 1 or not tensors:
         return
     import torch
@@ -97,9 +97,17 @@ def average(tensors: Sequence[Tensor]) -> None:
 
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
-    parts = (flat / world()).split([tensor.numel() for tensor in tensors])
-    for tensor, mean in zip(tensors, parts, strict=True):
-        tensor.copy_(mean.view(tensor.shape))
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, whole in zip(tensors, parts, strict=True):
+        tensor.copy_(whole.view(tensor.shape))
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in place, all in one message."""
+    add_up(tensors)
+    if world() > 1:
+        for tensor in tensors:
+            tensor.div_(world())
 
 
 def all_mean(value: Tensor) -> Tensor:
@@ -114,7 +122,7 @@ def all_mean(value: Tensor) -> Tensor:
     return value + (mean - value.detach())
 
 
-def from_first(model: LatentModel, begin: Callable[[], bool]) -> bool:
+def from_first(model: Trainable, begin: Callable[[], bool]) -> bool:
     """What `begin` returns in the first process, which alone runs it; all have its model afterwards."""
     if world() == 1:
         return begin()
@@ -157,7 +165,7 @@ def together(pause: Callable[[], bool], stopped: list[int]) -> Callable[[], bool
     return agreed
 
 
-def agree(model: LatentModel, rate: float, stopped: bool) -> tuple[float, bool]:
+def agree(model: Trainable, rate: float, stopped: bool) -> tuple[float, bool]:
     """The learning rate and whether to stop, as the first process has them, and its knobs."""
     if world() == 1:
         return rate, stopped

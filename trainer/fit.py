@@ -17,13 +17,14 @@ from trainer.config import Config, Turned
 from trainer.control import Control, as_turned
 from trainer.files import clear_leftovers
 from trainer.journal import Journal
-from trainer.latent import LatentModel
-from trainer.report import Report, cost_of_half, round_to_half
+from trainer.report import cost_of_half, report_of, round_to_half
 from trainer.snapshots import Snapshots
+from trainer.stage import assemble
 from trainer.state import load_state, saved_step
 from trainer.step import State
 from trainer.tensorboard import Events
 from trainer.train import TrainOptions, never, start, train
+from trainer.trainable import Trainable
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
 
@@ -74,7 +75,7 @@ def _fit(
     images, test = config.data.load("train"), config.data.load("test")
     with distributed.joined(device) as place:
         torch.manual_seed(options.seed)
-        model = checkpoint.build(config).to(place)
+        model, images, test = assemble(folder, config, place, images, test, progress_of("encoding"))
         if place.type == "cuda" and distributed.world() > 1:
             model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         state = start(model, options)
@@ -106,7 +107,7 @@ def _fit(
     return finished
 
 
-def _follow(model: LatentModel, images: data.Images, options: TrainOptions, state: State) -> bool:
+def _follow(model: Trainable, images: data.Images, options: TrainOptions, state: State) -> bool:
     """Take the steps that the first process takes, and nothing else; False when stopped."""
     with interrupt.noted() as stopped:
         pause = distributed.together(never, stopped)
@@ -123,7 +124,7 @@ def _follow(model: LatentModel, images: data.Images, options: TrainOptions, stat
 def _steps(
     journal: Journal,
     control: Control,
-    model: LatentModel,
+    model: Trainable,
     images: data.Images,
     options: TrainOptions,
     state: State,
@@ -171,7 +172,7 @@ def _steps(
 
 
 def _finish(
-    folder: Path, model: LatentModel, images: data.Images, test: data.Images, config: Config, history: list[Any]
+    folder: Path, model: Trainable, images: data.Images, test: data.Images, config: Config, history: list[Any]
 ) -> None:
     """Everything that a checkpoint folder holds besides its state."""
     model.eval()
@@ -182,7 +183,7 @@ def _finish(
         config = config.model_copy(update={"weights": weights, "half_shift": shift})
         if weights == "float16":
             round_to_half(model)
-    report = Report.of(checkpoint.name_of(folder), model, images, test, config)
+    report = report_of(folder, model, images, test, config)
     with interrupt.held():
         report.write(folder)
         late = Control(folder, history).too_late(config.steps_done)

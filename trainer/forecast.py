@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainer import models
 from trainer.data import Images
-from trainer.latent import Options
+from trainer.options import Options
 from trainer.train import TrainOptions, start, train
 
 MEASURED = 128  # images per step at most; larger batches take as much longer

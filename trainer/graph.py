@@ -13,8 +13,8 @@ from torch import Tensor
 
 from trainer import distributed
 from trainer.data import Images
-from trainer.latent import LatentModel
 from trainer.step import State, Step
+from trainer.trainable import Trainable
 
 Body = Callable[[], None]
 WARM_UP = 3  # steps before the recording: libraries choose their kernels and make room in them
@@ -33,11 +33,12 @@ class Recorder(Protocol):
 class Recorded(Step):
     """The same step, its first ones run and the others played from a recording.
 
-    Positions, or images that are not drawn on the device, are written into one tensor that the recording reads. A step
-    that cannot be recorded, since its model asks a tensor for its value, is run every time, and stderr says so.
+    Positions, or images that are not drawn on the device and what is given with them, are written into tensors that
+    the recording reads. A step that cannot be recorded, since its model asks a tensor for its value, is run every time,
+    and stderr says so.
     """
 
-    def __init__(self, model: LatentModel, images: Images, state: State, recorder: Recorder) -> None:
+    def __init__(self, model: Trainable, images: Images, state: State, recorder: Recorder) -> None:
         super().__init__(model, images, state)
         self.recorder = recorder
         self.draws = images.resident(model.device)
@@ -45,10 +46,14 @@ class Recorded(Step):
         self.play: Body = partial(recorder.run, self.body)
 
     def __call__(self, indices: Tensor) -> None:
-        source = indices if self.draws else self.images.batch(indices, self.model.device)
+        source = {"indices": indices}
+        if not self.draws:
+            given = self.images.given(indices, self.model)
+            source = {"x": self.images.batch(indices, self.model.device), **given}
         if self.taken == 0:
-            self.source = source.clone()
-        self.source.copy_(source)
+            self.source = {name: value.clone() for name, value in source.items()}
+        for name, value in source.items():
+            self.source[name].copy_(value)
         if self.taken == WARM_UP:
             try:
                 self.play = self.recorder.record(self.body)
@@ -62,7 +67,11 @@ class Recorded(Step):
 
     def body(self) -> None:
         """One step from what lies in `source`."""
-        self.learn(self.images.batch(self.source, self.model.device) if self.draws else self.source)
+        if self.draws:
+            super().__call__(self.source["indices"])
+        else:
+            given = {name: value for name, value in self.source.items() if name != "x"}
+            self.learn(self.source["x"], given)
 
 
 class CUDA:
@@ -82,13 +91,14 @@ class CUDA:
 
     def record(self, body: Body) -> Body:
         """Capture it; nothing is computed until it is played. Noise goes on from the default generator."""
-        generator = torch.cuda.default_generators[self.device.index]
+        generator, caller = torch.cuda.default_generators[self.device.index], torch.cuda.current_stream(self.device)
         unrecorded = generator.clone_state()
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.device(self.device), tf32(), torch.cuda.graph(graph, stream=self.stream):
                 body()
         except RuntimeError:
+            torch.cuda.set_stream(caller)  # a capture that ends badly leaves its own in place
             generator.graphsafe_set_state(unrecorded)  # the other one belongs to the recording that came to nothing
             raise
         return graph.replay
@@ -96,17 +106,39 @@ class CUDA:
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """Matrix products of float32 on the tensor cores, in here only: what is measured later is exact."""
-    before = torch.get_float32_matmul_precision()
+    """Matrix products and convolutions of float32 on the tensor cores, in here only: what is measured later is exact,
+    since `device.choose` turns off what cuDNN does by default.
+    """
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
-def step_for(model: LatentModel, images: Images, state: State) -> Step:
-    """The fastest step there is on the model's device."""
-    if model.device.type == "cuda" and distributed.world() == 1:  # what processes send each other is not recorded
-        return Recorded(model, images, state, CUDA(model.device))
-    return Step(model, images, state)
+class Eager(Step):
+    """The step on one of several GPUs: what processes send each other is not recorded."""
+
+    def __call__(self, indices: Tensor) -> None:
+        with tf32():
+            super().__call__(indices)
+
+
+def step_for(model: Trainable, images: Images, state: State) -> Step:
+    """The fastest step there is on the model's device; the one that this state was taken on by before, if there is."""
+    known = state.taken_by
+    if known is None or known.model is not model or known.images is not images:
+        known = _step_for(model, images, state)
+        state.taken_by = known
+    return known
+
+
+def _step_for(model: Trainable, images: Images, state: State) -> Step:
+    if model.device.type != "cuda":
+        return Step(model, images, state)
+    if distributed.world() > 1:
+        return Eager(model, images, state)
+    return Recorded(model, images, state, CUDA(model.device))

@@ -10,12 +10,12 @@ from typing import Any
 
 from trainer import interrupt
 from trainer.config import Config
-from trainer.latent import LatentModel
 from trainer.snapshots import Snapshots
 from trainer.state import save_running
 from trainer.step import State
 from trainer.tensorboard import Events
 from trainer.train import TrainOptions
+from trainer.trainable import Trainable
 
 
 class Journal:
@@ -47,7 +47,7 @@ class Journal:
         if not self.folder.is_dir():
             raise FileNotFoundError(f'the folder "{self.folder}" was removed while its training ran, which ends here')
 
-    def save(self, model: LatentModel, state: State, snapshots: Snapshots) -> None:
+    def save(self, model: Trainable, state: State, snapshots: Snapshots) -> None:
         """Everything that a resume needs, and the pictures so far."""
         with interrupt.held():
             self._check_there()

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from trainer.data import Images
-from trainer.latent import LatentModel
+from trainer.latent import Codes, Gaussian, LatentModel
 from trainer.look import measure_look
 from trainer.quality import psnr, ssim
 from trainer.summary import Summary
 from trainer.train import evaluate
+from trainer.trainable import Trainable
 
 PERCENTILES = (5, 25, 50, 75, 95)
 MEASURED, MAPPED = 10_000, 2_000  # images
@@ -26,19 +27,21 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
     torch.manual_seed(0)
     collected: dict[str, list[Tensor]] = defaultdict(list)
     rows = torch.arange(min(MEASURED, len(train)))
+    gaussian = [name for name, part in model.space.items() if isinstance(part, Gaussian)]
+    arrays = code_counts(model, train, rows)
     for some in rows.split(256):
         x = train.batch(some, model.device)
         z = model.encode(x)
-        for name in model.space:
+        for name in gaussian:
             collected[f"z/{name}"].append(z[name].cpu())
-        for name, values in model.terms(x).items():
+        for name, values in model.terms(x, train.given(some, model)).items():
             if name.startswith("kl/"):
                 collected[name].append(values.cpu())
         collected["points"].append(model.points(z).cpu())
     whole = {name: torch.cat(values).numpy() for name, values in collected.items()}
 
-    arrays: dict[str, np.ndarray] = measure_look(train).arrays()
-    for part in model.space:
+    arrays |= measure_look(train).arrays()
+    for part in gaussian:
         means = whole[f"z/{part}"]
         arrays[f"variance/{part}"] = means.var(0)
         arrays[f"percentiles/{part}"] = np.percentile(means, PERCENTILES, axis=0)
@@ -53,14 +56,43 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
         arrays["labels"] = labels[:MAPPED].astype(np.int32)
     arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
     arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
-    arrays |= quality(model, test)
+    arrays |= quality(model, test) | term_arrays(model, test)
+    halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    return Summary(halves)
+
+
+def term_arrays(model: Trainable, test: Images) -> dict[str, np.ndarray]:
+    """Quantiles, means and standard errors of the terms over the test images, as arrays of a summary."""
+    arrays: dict[str, np.ndarray] = {}
     for name, values in evaluate(model, test, MEASURED).items():
         arrays[f"quantiles/{name}"] = _quantiles(values)
         arrays[f"mean/{name}"] = values.numpy().mean()
         spread = float(values.std()) if len(values) > 1 else float("nan")
         arrays[f"stderr/{name}"] = np.array(spread / len(values) ** 0.5)
-    halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
-    return Summary(halves)
+    return arrays
+
+
+def code_counts(model: LatentModel, images: Images, rows: Tensor) -> dict[str, np.ndarray]:
+    """How often each code of each part stands at each place, and in each class, as arrays of a summary."""
+    parts = {name: part for name, part in model.space.items() if isinstance(part, Codes)}
+    places = {name: torch.zeros(part.h * part.w, part.size, dtype=torch.long) for name, part in parts.items()}
+    classes = len(images.class_names) if images.labels is not None else 0
+    by_class = {name: torch.zeros(classes, part.size, dtype=torch.long) for name, part in parts.items()}
+    for some in rows.split(256) if parts else ():
+        z = model.encode(images.batch(some, model.device))
+        for name, part in parts.items():
+            codes = z[name].flatten(1).cpu()  # (b, h·w)
+            whole = codes + part.size * torch.arange(codes.shape[1])  # each place has numbers of its own
+            places[name] += torch.bincount(whole.flatten(), minlength=places[name].numel()).view_as(places[name])
+            if images.labels is not None:
+                pairs = codes + part.size * images.labels[some, None]
+                by_class[name] += torch.bincount(pairs.flatten(), minlength=by_class[name].numel()).view_as(
+                    by_class[name]
+                )
+    found = {f"codes/{name}/counts": places[name].view(part.h, part.w, -1) for name, part in parts.items()}
+    if classes:
+        found |= {f"codes/{name}/by_class": table for name, table in by_class.items()}
+    return {name: counts.numpy().astype(np.uint32) for name, counts in found.items()}
 
 
 def quality(model: LatentModel, test: Images) -> dict[str, np.ndarray]:
@@ -85,8 +117,9 @@ def _mean_or_nan(points: np.ndarray) -> np.ndarray:
 
 def effect(model: LatentModel, part: str) -> Tensor:
     """(d,) squared change of the decoded image, summed over pixels, from −1 to 1 along each dimension at the mean."""
-    dims = model.space[part].dims
-    ends = torch.cat([-torch.eye(dims), torch.eye(dims)]).to(model.device)
-    z = {name: torch.zeros(2 * dims, other.dims, device=model.device) for name, other in model.space.items()}
+    kind = model.space[part]
+    assert isinstance(kind, Gaussian)
+    ends = torch.cat([-torch.eye(kind.dims), torch.eye(kind.dims)]).to(model.device)
+    z = model.sample(len(ends), temperature=0.0)
     low, high = model.decode({**z, part: ends}).chunk(2)
     return (high - low).square().flatten(1).sum(1).cpu()

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from trainer.latent import Options, Shape, needs
+from trainer.options import Options, needs
+from trainer.trainable import Shape
 
 
 class NetOptions(Options):
@@ -53,11 +54,11 @@ def padded(shape: Shape) -> tuple[int, int, int]:
 class Pad(nn.Module):
     """(b, c, h, w) -> (b, c, H, W), zeros all around."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, sides: tuple[int, int]) -> None:
         super().__init__()
-        _, big_h, big_w = padded(shape)
-        top, left = (big_h - shape[1]) // 2, (big_w - shape[2]) // 2
-        self.margins = (left, big_w - shape[2] - left, top, big_h - shape[1] - top)
+        (_, h, w), (big_h, big_w) = shape, sides
+        top, left = (big_h - h) // 2, (big_w - w) // 2
+        self.margins = (left, big_w - w - left, top, big_h - h - top)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x, self.margins)
@@ -94,7 +95,7 @@ def encoder(shape: Shape, options: NetOptions, outputs: int) -> Net:
     if options.net == "mlp":
         return Net(nn.Flatten(), *_fully_connected([math.prod(shape), *options.hidden, outputs]))
     n, h, w = padded(shape)
-    layers: list[nn.Module] = [Pad(shape)]
+    layers: list[nn.Module] = [Pad(shape, (h, w))]
     before = shape[0]
     for _ in range(n):
         layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU()]
@@ -114,4 +115,4 @@ def decoder(shape: Shape, options: NetOptions, inputs: int) -> Net:
     for stage in range(n):
         after = options.channels if stage < n - 1 else shape[0]
         layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
-    return Net(*layers[:-1], Crop(shape))
+    return Net(*layers[:-1], Crop(shape, (h, w)))

@@ -22,13 +22,16 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004, eq. 13) of images in [0, 1], (b,): the mean over channels and over
-    every place where the 11×11 window fits. Images smaller than that get a window that fits.
+    every place where the 11×11 window fits. Images smaller than that get a window that fits, waveforms a line.
     """
-    side = min(WINDOW, *x.shape[-2:])
-    place = torch.arange(side, dtype=x.dtype, device=x.device) - (side - 1) / 2
-    line = (-0.5 * (place / SPREAD).square()).exp()
-    window = torch.outer(line, line) / line.sum().square()
-    window = window.expand(x.shape[1], 1, side, side)
+    least = min(WINDOW, *(side for side in x.shape[-2:] if side > 1))
+    lines = []
+    for side in x.shape[-2:]:
+        size = min(side, least)
+        place = torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2
+        line = (-0.5 * (place / SPREAD).square()).exp()
+        lines.append(line / line.sum())
+    window = torch.outer(*lines).expand(x.shape[1], 1, -1, -1)
 
     def local(values: Tensor) -> Tensor:
         return F.conv2d(values, window, groups=x.shape[1])

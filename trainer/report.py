@@ -14,19 +14,37 @@ from trainer.config import Config
 from trainer.files import replacing, write_text
 from trainer.latent import LatentModel
 from trainer.measuring import summarise
+from trainer.stage import Stage, assemble, base_folder
+from trainer.stage_report import StageReport
 from trainer.summary import Summary, save_summary
 from trainer.train import evaluate
+from trainer.trainable import Trainable
 
 
 def measure(folder: Path, device: torch.device) -> None:
     """Measure a checkpoint anew from its weights, which stay as they are, and so does its history."""
     config = checkpoint.describe(folder).config
-    model = checkpoint.load(folder, str(device))
     images, test = config.data.load("train"), config.data.load("test")
-    report = Report.of(checkpoint.name_of(folder), model, images, test, config)
+    if config.base:
+        model, images, test = assemble(folder, config, device, images, test)
+        checkpoint.read_weights(folder, model)
+    else:
+        model = checkpoint.load(folder, str(device))  # whose samples come from its prior
+    report = report_of(folder, model.eval(), images, test, config)
     with interrupt.held():
         report.write(folder)
         checkpoint.save_config(folder, report.config)
+
+
+def report_of(
+    folder: Path, model: Trainable, images: data.Images, test: data.Images, config: Config
+) -> Report | StageReport:
+    """What is measured of a model, or of a second stage."""
+    name = checkpoint.name_of(folder)
+    if isinstance(model, Stage):
+        return StageReport.of(f"{base_folder(folder).name}/{name}", model, images, test, config)
+    assert isinstance(model, LatentModel)
+    return Report.of(name, model, images, test, config)
 
 
 @dataclass(frozen=True)
@@ -57,14 +75,14 @@ class Report:
 
 
 @torch.no_grad()
-def round_to_half(model: LatentModel) -> None:
+def round_to_half(model: Trainable) -> None:
     """Round every weight to what float16 can hold, in place; single numbers stay as they are."""
     for value in model.state_dict().values():
-        if value.ndim:
+        if value.ndim and value.is_floating_point():
             value.copy_(value.half())
 
 
-def cost_of_half(model: LatentModel, images: data.Images) -> float:
+def cost_of_half(model: Trainable, images: data.Images) -> float:
     """How far the mean sum of terms (the negative ELBO, in nats, where there is one) moves in float16."""
     exact = {name: value.clone() for name, value in model.state_dict().items()}
     before = evaluate(model, images)["loss"].mean()

@@ -10,15 +10,31 @@ from PIL import Image
 if TYPE_CHECKING:
     from torch import Tensor
 
+DRAWN = (48, 96)  # px, height and width of a waveform's picture
+
 
 def to_bytes(images: Tensor) -> np.ndarray:
     """(…, c, h, w) in [0, 1] -> (…, h, w, c) uint8."""
     return (images.detach() * 255).round().clamp(0, 255).byte().movedim(-3, -1).cpu().numpy()
 
 
+def pictures(images: Tensor) -> np.ndarray:
+    """(n, c, h, w) in [0, 1] -> (n, h, w, c) uint8; waveforms (n, c, 1, w) as they are drawn."""
+    return to_bytes(images) if images.shape[2] > 1 else drawn(images.detach().cpu().numpy().mean(1)[:, 0])
+
+
+def drawn(waves: np.ndarray) -> np.ndarray:
+    """(n, w) in [0, 1] -> (n, 48, 96, 1) uint8: in each column what a waveform covers there, white on black."""
+    columns = np.array_split(waves, min(DRAWN[1], waves.shape[1]), axis=1)
+    ends = [np.stack([end(some, axis=1) for some in columns], axis=1) for end in (np.min, np.max)]  # (n, columns)
+    low, high = (np.round(end.clip(0, 1) * (DRAWN[0] - 1))[:, None] for end in ends)
+    level = np.arange(DRAWN[0])[::-1, None]  # up is loud
+    return np.where((level >= low) & (level <= high), 255, 0).astype(np.uint8)[..., None]
+
+
 def contact_sheet(images: Tensor, columns: int, scale: int = 1) -> Image.Image:
     """(n, c, h, w) in [0, 1] -> a grid with `columns` columns, each pixel `scale` wide."""
-    return grid(to_bytes(images), columns, scale)
+    return grid(pictures(images), columns, scale)
 
 
 def grid(pixels: np.ndarray, columns: int, scale: int = 1) -> Image.Image:

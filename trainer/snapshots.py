@@ -17,7 +17,8 @@ import torch
 from trainer.data import Images
 from trainer.files import replacing
 from trainer.latent import LatentModel
-from trainer.sheet import divisor, reduced, to_bytes
+from trainer.sheet import divisor, pictures, reduced
+from trainer.trainable import Trainable
 
 FILE = "snapshots.npz"
 IMAGES = 8
@@ -66,14 +67,19 @@ def due_steps(steps: int) -> list[int]:
 class Snapshots:
     """Takes the pictures of one run. The run is the same as without: no random state moves, no buffer changes."""
 
-    def __init__(self, folder: Path, model: LatentModel, test: Images, steps: int, done: int) -> None:
-        self.folder, self.model = folder, model
-        self.due = [step for step in due_steps(steps) if step >= done]
+    def __init__(self, folder: Path, model: Trainable, test: Images, steps: int, done: int) -> None:
+        self.folder = folder
         self.written = 0.0
+        self.due: list[int] = []
+        self.film: Film | None = None
+        if not isinstance(model, LatentModel):
+            return  # a second stage has no pictures of its own
+        self.model = model
+        self.due = [step for step in due_steps(steps) if step >= done]
         n = min(IMAGES, len(test))
         self.x = test.batch(torch.arange(n), model.device)
-        c, h, w = model.shape
-        self.by = divisor((h, w, c), 2 * n * (2 * STAGES + 1), BYTES) or max(h, w)
+        shape = pictures(self.x).shape[1:]  # (h, w, c)
+        self.by = divisor(shape, 2 * n * (2 * STAGES + 1), BYTES) or max(shape)
         self.film = self._known(done) or Film(self._bytes(self.x), [], [], [])
 
     def _known(self, done: int) -> Film | None:
@@ -88,7 +94,7 @@ class Snapshots:
         return Film(film.originals, film.steps[:kept], film.reconstructions[:kept], film.samples[:kept])
 
     def _bytes(self, images: torch.Tensor) -> np.ndarray:
-        return reduced(to_bytes(images), self.by)
+        return reduced(pictures(images), self.by)
 
     def is_due(self, step: int) -> bool:
         return bool(self.due) and self.due[0] <= step
@@ -96,6 +102,8 @@ class Snapshots:
     @torch.no_grad()
     def take(self, step: int) -> None:
         """Keep the pictures of this step, once."""
+        if self.film is None:
+            return
         self.due = [other for other in self.due if other > step]
         if step in self.film.steps:
             return
@@ -115,8 +123,8 @@ class Snapshots:
 
     def write(self, now: bool = True) -> None:
         """Write the file whole; unless it must be `now`, not more often than once a second."""
-        if now or time.monotonic() - self.written > WRITE_EVERY:
-            film = self.film
+        film = self.film
+        if film is not None and (now or time.monotonic() - self.written > WRITE_EVERY):
             with replacing(self.folder / FILE) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(
                     file, originals=film.originals, steps=np.array(film.steps, np.int64),

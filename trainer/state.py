@@ -19,12 +19,12 @@ from torch import Tensor
 from trainer.checkpoint import describe_running, save_config, save_history
 from trainer.config import Config
 from trainer.files import save_tensors
-from trainer.latent import LatentModel
 from trainer.step import State
+from trainer.trainable import Trainable
 
 
 def save_running(
-    folder: Path, model: LatentModel, state: State, config: Config, history: Iterable[dict[str, Any]]
+    folder: Path, model: Trainable, state: State, config: Config, history: Iterable[dict[str, Any]]
 ) -> None:
     """Write all that going on needs. The state comes last: a kill before it leaves the one before, and a history that
     is ahead of the state is cut when the run goes on.
@@ -37,7 +37,7 @@ def save_running(
     save_state(folder, model, state)
 
 
-def check_weights(model: LatentModel, state: State) -> None:
+def check_weights(model: Trainable, state: State) -> None:
     """Raise FloatingPointError that names the first weight, or moment of the optimiser, that is not finite."""
     for name, parameter in model.named_parameters():
         values = {f'the weights "{name}"': parameter}
@@ -50,7 +50,7 @@ def check_weights(model: LatentModel, state: State) -> None:
                 )
 
 
-def save_state(folder: Path, model: LatentModel, state: State) -> None:
+def save_state(folder: Path, model: Trainable, state: State) -> None:
     """Write the state of a run into its checkpoint folder."""
     tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in model.state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
@@ -83,7 +83,7 @@ def is_finished(folder: Path, steps: int) -> bool:
     return done >= steps and describe_running(folder).config.steps_done == done
 
 
-def load_state(folder: Path, model: LatentModel, state: State) -> None:
+def load_state(folder: Path, model: Trainable, state: State) -> None:
     """Put a saved state back into a model and a fresh `State`.
 
     Raises FileNotFoundError if none was saved, ValueError if it cannot be read or is of another model.
@@ -101,7 +101,7 @@ def load_state(folder: Path, model: LatentModel, state: State) -> None:
         raise ValueError(f'the state of "{folder}" does not fit its config.json: {error}') from None
 
 
-def _restore(model: LatentModel, state: State, parts: dict[str, dict[str, Tensor]]) -> None:
+def _restore(model: Trainable, state: State, parts: dict[str, dict[str, Tensor]]) -> None:
     model.load_state_dict(parts["model"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():

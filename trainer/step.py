@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainer import distributed
 from trainer.data import Images
-from trainer.latent import LatentModel
+from trainer.trainable import Trainable
 
 
 @dataclass
@@ -22,6 +22,7 @@ class State:
     sums: dict[str, Tensor] = field(default_factory=dict)  # of each term, over `since` steps that took `seconds`
     since: int = 0
     seconds: float = 0.0
+    taken_by: Step | None = None  # kept, so that another learning rate needs no other recording
 
 
 class Step:
@@ -31,16 +32,16 @@ class Step:
     recording of one step can be played again.
     """
 
-    def __init__(self, model: LatentModel, images: Images, state: State) -> None:
+    def __init__(self, model: Trainable, images: Images, state: State) -> None:
         self.model, self.images, self.state = model, images, state
 
     def __call__(self, indices: Tensor) -> None:
         """Learn from the images at these positions (b,); the batch means of "loss" and each term go onto the sums."""
-        self.learn(self.images.batch(indices, self.model.device))
+        self.learn(self.images.batch(indices, self.model.device), self.images.given(indices, self.model))
 
-    def learn(self, x: Tensor) -> None:
-        """Learn from images (b, c, h, w) that lie on the model's device."""
-        terms = self.model.terms(x)
+    def learn(self, x: Tensor, given: Mapping[str, Tensor]) -> None:
+        """Learn from images (b, c, h, w), and what is given with them, that lie on the model's device."""
+        terms = self.model.terms(x, given)
         loss = self.model.loss(terms)
         self.state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

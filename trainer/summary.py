@@ -6,7 +6,8 @@ mean squared change of the decoded image, summed over pixels, when a dimension g
 "variance/PART" (d,) of the posterior means; "percentiles/PART" (5, d) of them; "quantiles/TERM" (101,), and likewise of
 "psnr" (dB) and "ssim" of the decode of each image's code; "mean/TERM" and its standard error "stderr/TERM"; "points"
 (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d); "look/…" what the images have in common
-(trainer.look.Look).
+(trainer.look.Look). A part of codes has "codes/PART/counts" (h, w, K), how often each code stands at each place, and
+"codes/PART/by_class" (k, K) where there are labels.
 """
 
 from __future__ import annotations
@@ -21,9 +22,60 @@ import numpy as np
 from trainer.files import replacing
 
 if TYPE_CHECKING:
-    from trainer.latent import Gaussian
+    from trainer.latent import Part
 
 ACTIVE = 0.01  # variance of a posterior mean over the data above which a dimension is active (Burda et al. 2016)
+
+
+@dataclass(frozen=True)
+class CodeCounts:
+    """How often the codes of a part stand at each place, over the images that were measured."""
+
+    counts: np.ndarray  # (h, w, K) uint32
+    by_class: np.ndarray | None  # (k, K) uint32
+
+    @property
+    def usage(self) -> np.ndarray:
+        """(K,) how often each code is used at any place."""
+        return self.counts.sum((0, 1), dtype=np.int64)
+
+    @property
+    def used(self) -> int:
+        """How many codes are used at all."""
+        return int((self.usage > 0).sum())
+
+    @property
+    def dead(self) -> int:
+        """How many codes are never used."""
+        return len(self.usage) - self.used
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the usage's entropy: as many codes, used alike, would say as much at a place."""
+        return float(2 ** _bits(self.usage))
+
+    @property
+    def entropy(self) -> np.ndarray:
+        """(h, w) bits that the code at each place holds, by its own frequencies."""
+        return _bits(self.counts)
+
+    @property
+    def bits_uniform(self) -> float:
+        """Bits per image where every code is alike: log₂ K at each place."""
+        h, w, size = self.counts.shape
+        return float(h * w * np.log2(size))
+
+    @property
+    def bits_empirical(self) -> float:
+        """Bits per image by the frequencies at each place, each place alone."""
+        return float(self.entropy.sum())
+
+
+def _bits(counts: np.ndarray) -> np.ndarray:
+    """(…, K) counts -> (…) entropy in bits."""
+    counts = counts.astype(float)
+    share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    return -(share * np.log2(np.where(share > 0, share, 1))).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -33,23 +85,41 @@ class Summary:
     arrays: dict[str, np.ndarray]
     folder: Path = Path("FOLDER")  # of the checkpoint, for the command that measures again
 
-    def check(self, space: Mapping[str, Gaussian]) -> None:
+    def check(self, space: Mapping[str, Part]) -> None:
         """Raise ValueError that says what to do unless every array is there that a model with this space needs."""
-        expected: dict[str, tuple[int, ...]] = {}
+        from trainer.latent import Gaussian  # which takes torch along, as does whoever has a space
+
+        expected: dict[str, tuple[int | None, ...]] = {}  # None: any length but 0
+        widths: list[int | None] = []
         for part, kind in space.items():
-            expected |= {f"{what}/{part}": (kind.dims,) for what in ("variance", "effect")}
-            expected[f"percentiles/{part}"] = (5, kind.dims)
-            if f"kl/{part}" in self.arrays:
-                expected[f"kl/{part}"] = (kind.dims,)
-        points = self.arrays.get("points", np.empty(0))
-        expected["points"] = (max(1, len(points)) if points.ndim else 1, sum(kind.dims for kind in space.values()))
+            if isinstance(kind, Gaussian):
+                expected |= {f"{what}/{part}": (kind.dims,) for what in ("variance", "effect")}
+                expected[f"percentiles/{part}"] = (5, kind.dims)
+                if f"kl/{part}" in self.arrays:
+                    expected[f"kl/{part}"] = (kind.dims,)
+                widths.append(kind.dims)
+            else:
+                expected[f"codes/{part}/counts"] = (kind.h, kind.w, kind.size)
+                if f"codes/{part}/by_class" in self.arrays:
+                    expected[f"codes/{part}/by_class"] = (None, kind.size)
+                widths.append(None)  # a model with codes has points of its own
+        expected["points"] = (None, None if None in widths else sum(width or 0 for width in widths))
         for name, shape in expected.items():
-            found = self.arrays.get(name)
-            if found is None or found.shape != shape or found.dtype.kind != "f":
+            found, kind_of_number = self.arrays.get(name), "u" if name.startswith("codes/") else "f"
+            if found is None or not _fits(found.shape, shape) or found.dtype.kind != kind_of_number:
                 what = "is missing" if found is None else f"came as {found.dtype} {found.shape}, expected {shape}"
                 raise ValueError(
                     f'the summary of "{self.folder}" does not fit its model: {name} {what}. {_again(self.folder)}'
                 )
+
+    @property
+    def codes(self) -> dict[str, CodeCounts]:
+        """What is known of each part of codes."""
+        parts = [name.split("/")[1] for name in self.arrays if name.startswith("codes/") and name.endswith("/counts")]
+        return {
+            part: CodeCounts(self.arrays[f"codes/{part}/counts"], self.arrays.get(f"codes/{part}/by_class"))
+            for part in parts
+        }
 
     def importance(self, part: str) -> tuple[np.ndarray, str]:
         """What dimensions are sorted by, (d,), and its unit: KL in nats, or else the effect on pixels."""
@@ -64,6 +134,12 @@ class Summary:
     def band(self, part: str) -> np.ndarray:
         """(2, d) 5th and 95th percentile of the posterior means."""
         return self.arrays[f"percentiles/{part}"][[0, -1]]
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        found == side or (side is None and found > 0) for found, side in zip(shape, wanted, strict=True)
+    )
 
 
 def load_summary(folder: Path) -> Summary:

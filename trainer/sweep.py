@@ -20,7 +20,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from trainer import checkpoint, data, device, models
-from trainer.latent import Options
+from trainer.options import Options
 from trainer.state import is_finished
 from trainer.train import TrainOptions
 from trainer.train_command import checked, words

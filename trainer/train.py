@@ -13,8 +13,9 @@ from torch import Tensor
 from trainer import distributed
 from trainer.data import Images
 from trainer.graph import step_for
-from trainer.latent import LatentModel, Options, total
+from trainer.options import Options
 from trainer.step import State
+from trainer.trainable import Trainable, total
 
 Measures = dict[str, float | list[float]]
 
@@ -31,7 +32,7 @@ class TrainOptions(Options):
     save_every: float = Field(30.0, ge=0, le=3600, description="seconds between two saves of the run's state")
 
 
-def start(model: LatentModel, options: TrainOptions) -> State:
+def start(model: Trainable, options: TrainOptions) -> State:
     """A run's first state. Adam (Kingma and Ba 2015), fused; PCA has no parameters and never steps.
 
     The learning rate is a tensor, which a step reads anew each time.
@@ -65,7 +66,7 @@ def never() -> bool:
 
 
 def train(
-    model: LatentModel,
+    model: Trainable,
     images: Images,
     options: TrainOptions,
     state: State | None = None,
@@ -74,15 +75,16 @@ def train(
     """Take the steps from `state` to `options.steps`; every `options.every` yield (step, measures).
 
     Measures are means since the last ones: "loss", each term (a list with one number per dimension where it has
-    them), each knob as it stands, "rate", and "images_per_second". After a step in which `pause()` is true it yields
-    too, with no measures. At each yield the state is whole and may be saved, or left. Raises FloatingPointError that
-    names the term and the step when one stops being finite.
+    them), each knob as it stands, the model's own `measures`, "rate", and "images_per_second". After a step in which
+    `pause()` is true it yields too, with no measures. At each yield the state is whole and may be saved, or left.
+    Raises FloatingPointError that names the term and the step when one stops being finite.
     """
     state = state or start(model, options)
     step = step_for(model, images, state)
     distributed.check_batch(min(options.batch, len(images)))
     where = model.device if images.resident(model.device) else torch.device("cpu")
     model.train()
+    per_epoch = len(images) // min(options.batch, len(images))  # steps
     begun = time.perf_counter()
     for indices in batches(len(images), options, state.step, where):
         for group in state.optimizer.param_groups:
@@ -93,6 +95,8 @@ def train(
         step(indices[distributed.part(size)])
         state.step += 1
         state.since += 1
+        if state.step % per_epoch == 0:
+            model.after_epoch()
         due = state.step % options.every == 0 or state.step == options.steps
         if due or pause():
             distributed.average(list(state.sums.values()))
@@ -100,7 +104,7 @@ def train(
             check_finite(measures, state.step)
             state.seconds += time.perf_counter() - begun
             if due:
-                measures |= {name: float(knob) for name, knob in model.knobs.items()}
+                measures |= {name: float(knob) for name, knob in model.knobs.items()} | model.measures()
                 measures["rate"] = rate_at(state.step - 1, options)
                 measures["images_per_second"] = state.since * len(indices) / state.seconds
                 torch._foreach_zero_(list(state.sums.values()))
@@ -124,12 +128,12 @@ def check_finite(measures: Measures, step: int) -> None:
 
 
 @torch.no_grad()
-def evaluate(model: LatentModel, images: Images, limit: int = 10_000, seed: int = 0) -> dict[str, Tensor]:
+def evaluate(model: Trainable, images: Images, limit: int = 10_000, seed: int = 0) -> dict[str, Tensor]:
     """Each family of terms and "loss", per image and on the CPU, (n,), for at most `limit` images."""
     model.eval()
     torch.manual_seed(seed)
-    parts = [
-        {name: values.cpu() for name, values in total(model.terms(images.batch(rows, model.device))).items()}
-        for rows in torch.arange(min(limit, len(images))).split(256)
-    ]
+    parts = []
+    for rows in torch.arange(min(limit, len(images))).split(256):
+        terms = model.terms(images.batch(rows, model.device), images.given(rows, model))
+        parts.append({name: values.cpu() for name, values in total(terms).items()})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

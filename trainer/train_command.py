@@ -14,21 +14,13 @@ from pydantic import Field, create_model
 from trainer import checkpoint, data, distributed, models, tensorboard, turns
 from trainer.config import Config, Data, now, versions
 from trainer.files import claimed
-from trainer.latent import Options
+from trainer.options import Options
 from trainer.train import TrainOptions
 
 
-class Place(Options):
-    """Where the images come from and where the checkpoint goes."""
+class Run(Options):
+    """What a run uses, and what is said of it."""
 
-    data: str = Field(
-        "digits", description=f"data set: {', '.join(data.names())}; or the path of a folder of images or an .npz file"
-    )
-    out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
-    size: int | None = Field(None, ge=1, description="train on this many images instead of all")
-    side: int | None = Field(
-        None, ge=8, le=128, description="crop and resize the images of a folder to this many pixels a side"
-    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
     half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
@@ -37,14 +29,31 @@ class Place(Options):
     queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
 
 
+class Place(Run):
+    """Where the images come from and where the checkpoint goes."""
+
+    data: str = Field(
+        "digits",
+        description=f"data set: {', '.join(data.names())}; or the path of a folder of images or of WAV files, "
+        "or of an .npz file",
+    )
+    out: Path = Field(description="folder of the new checkpoint, such as checkpoints/NAME")
+    size: int | None = Field(None, ge=1, description="train on this many images instead of all")
+    side: int | None = Field(
+        None, ge=8, le=128, description="crop and resize the images of a folder to this many pixels a side"
+    )
+
+
 def command_of(name: str, *more: type[Options]) -> type[Options]:
     """The options of `train NAME`: the model's own, the loop's and the place, with their bounds in the help; and
     `more`.
     """
-    kind = models.get(name)
-    own = kind.Options
+    return command_from(name, models.about(name), models.get(name).Options, TrainOptions, Place, *more)
+
+
+def command_from(name: str, about: str, *sources: type[Options]) -> type[Options]:
+    """The fields of all sources, their bounds in the help. Raises ValueError if two have one of the same name."""
     fields: dict[str, Any] = {}
-    sources: tuple[type[Options], ...] = (own, TrainOptions, Place, *more)
     for source in sources:
         for field, info in source.model_fields.items():
             if field in fields:
@@ -55,7 +64,7 @@ def command_of(name: str, *more: type[Options]) -> type[Options]:
                 description=f"{info.description or field}{_bounds(info.metadata)}",
             )
             fields[field] = (info.annotation, shown)
-    return create_model(f"Train_{name}", __base__=Options, __doc__=models.about(name), **fields)
+    return create_model(f"Train_{name}", __base__=Options, __doc__=about, **fields)
 
 
 def _bounds(metadata: list[Any]) -> str:
@@ -70,16 +79,22 @@ _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions, Place]:
     """The model's options, the loop's and the place. Raises ValueError for what no training takes."""
     kind = models.get(name)
-    options = kind.Options.read({field: values[field] for field in kind.Options.model_fields})
-    options.check_needs()
-    training = TrainOptions.read({field: values[field] for field in TrainOptions.model_fields})
-    place = Place.read({field: values[field] for field in Place.model_fields})
+    options, training, place = read_all(values, kind.Options, TrainOptions, Place)
+    assert isinstance(training, TrainOptions) and isinstance(place, Place)
     place = place.model_copy(update={"data": data.whole_name(place.data)})
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
-    if place.tensorboard:
-        tensorboard.check()
     return options, training, place
+
+
+def read_all(values: Mapping[str, Any], *sources: type[Options]) -> list[Options]:
+    """Each source's options out of what `command_from` took. Raises ValueError for what no training takes."""
+    found = [source.read({field: values[field] for field in source.model_fields}) for source in sources]
+    for options in found:
+        options.check_needs()
+        if isinstance(options, Run) and options.tensorboard:
+            tensorboard.check()
+    return found
 
 
 def words(options: Options) -> list[str]:
@@ -123,7 +138,13 @@ def train(name: str, chosen: Options) -> None:
             model_file=models.source(name),
             options=options.model_dump(mode="json"),
             shape=images.shape,
-            data=Data(name=place.data, size=place.size, side=place.side, class_names=list(images.class_names)),
+            data=Data(
+                name=place.data,
+                size=place.size,
+                side=place.side,
+                class_names=list(images.class_names),
+                rate=images.rate,
+            ),
             training=training.model_dump(mode="json"),
             command=this_command(),
             trained=now(),

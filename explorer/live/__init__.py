@@ -14,8 +14,6 @@ A caller reads what was reported first, decodes from there, and draws last:
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,21 +22,25 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from explorer.packet import Packet
+
 LIMIT = 2 * 2**20  # bytes of pictures in one payload: a release may not cost more
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("memory", "drawing", "building", "picking", "talking", "canvas")
+SHARED = ("pixels", "elements")  # scripts that other components are made with too
+_SCRIPTS = (*SHARED, "memory", "drawing", "building", "picking", "talking", "canvas")
 
 
-def _read(name: str) -> str:
+def script(name: str) -> str:
+    """The text of one of this component's files."""
     return (_HERE / name).read_text(encoding="utf-8")
 
 
 _mount = st.components.v2.component(
     "live_canvas",
-    html=_read("canvas.html"),
-    css=_read("canvas.css"),
-    js="\n".join(_read(f"{name}.js") for name in _SCRIPTS),
+    html=script("canvas.html"),
+    css=script("canvas.css"),
+    js="\n".join(script(f"{name}.js") for name in _SCRIPTS),
 )
 
 
@@ -137,7 +139,7 @@ def pack(
     caption: str = "decoded",
     fold_label: str = "",
 ) -> bytes:
-    """One payload: header length (u32, little endian), JSON header, pixels at the offsets it gives.
+    """One payload, as `packet` says.
 
     Raises ValueError for pictures of a wrong shape, for ids that are not unique, and for more than LIMIT bytes.
     """
@@ -145,19 +147,15 @@ def pack(
         raise ValueError(f"picture: expected (h, w, 1) or (h, w, 3), got {picture.shape}")
     if len({axis.id for axis in axes}) != len(axes):
         raise ValueError(f"axes: ids must differ, got {[axis.id for axis in axes]}")
-    chunks, offset = list[bytes](), 0
+    packet = Packet()
 
     def put(what: str, array: np.ndarray | None, *lead: int) -> dict[str, Any] | None:
-        nonlocal offset
-        if array is None:
-            return None
-        inner = array.shape[len(lead) :]
-        right = array.shape[: len(lead)] == lead and len(inner) == 3 and inner[2] == picture.shape[2]
-        if not right or array.dtype != np.uint8:
-            raise ValueError(f"{what}: expected uint8 {(*lead, *picture.shape)}, got {array.dtype} {array.shape}")
-        chunks.append(array.tobytes())
-        offset += array.nbytes
-        return {"offset": offset - array.nbytes, "shape": array.shape}
+        if array is not None:
+            inner = array.shape[len(lead) :]
+            right = array.shape[: len(lead)] == lead and len(inner) == 3 and inner[2] == picture.shape[2]
+            if not right or array.dtype != np.uint8:
+                raise ValueError(f"{what}: expected uint8 {(*lead, *picture.shape)}, got {array.dtype} {array.shape}")
+        return packet.put(array)
 
     header = {
         "revision": revision,
@@ -187,10 +185,9 @@ def pack(
         ],
     }
     sizes = {axis.id: sum(a.nbytes for a in (axis.frames, axis.strip) if a is not None) for axis in axes}
-    if offset > LIMIT and any(sizes.values()):
-        raise ValueError(f"pictures: {offset:,} bytes, limit {LIMIT:,}; send fewer frames ({sizes})")
-    head = json.dumps(header, allow_nan=False).encode()
-    return b"".join([struct.pack("<I", len(head)), head, *chunks])
+    if packet.size > LIMIT and any(sizes.values()):
+        raise ValueError(f"pictures: {packet.size:,} bytes, limit {LIMIT:,}; send fewer frames ({sizes})")
+    return packet.sealed(header)
 
 
 def _event(raw: Mapping[str, Any]) -> Event:

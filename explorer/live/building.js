@@ -65,20 +65,9 @@ function buildRow(part, { id, stops, columns }, headed, on) {
   });
 }
 
-function element(tag, className, text = "") {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
-
 function span(className, from, to = from) {
   const node = element("div", className);
   node.style.left = `${100 * from}%`;
   if (to > from) node.style.width = `${100 * (to - from)}%`;
   return node;
-}
-
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }

@@ -1,5 +1,5 @@
-// The live canvas: sliders, the picture under them, and its traversals. memory.js says what may be drawn, drawing.js
-// draws it, building.js makes the elements, picking.js chooses within a sheet, talking.js tells the server.
+// The live canvas: sliders, the picture under them, its traversals. memory.js says what may be drawn, pixels.js and
+// drawing.js draw it, building.js makes the elements, picking.js chooses within a sheet, talking.js tells the server.
 
 const LARGE = 384; // side of the large picture in CSS pixels, at most, where rows stand under it
 const ALONE = 640; // and where none do
@@ -14,13 +14,6 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.live.talk.send = (what, event) => (what === "moved" ? setStateValue : setTriggerValue)(what, event);
   root.live.receive(...unpack(data));
   return () => root.live.close();
-}
-
-// [u32 header length][JSON header][pixels] -> [header, pixels]
-function unpack(bytes) {
-  const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-  return [header, bytes.subarray(4 + length)];
 }
 
 class Live {
@@ -159,6 +152,7 @@ class Live {
       this.parts.set(axis.id, part);
     }
     this.find(".fold").hidden = !axes.some((axis) => axis.folded);
+    this.frame.classList.toggle("bare", !axes.length); // nothing to move: the stage has all the room
   }
 
   // A person's own name, "" if there is none.

@@ -1,34 +1,6 @@
-// Pixels onto canvases, at sizes where a pixel of the image is a whole number of pixels of the screen.
+// The rows of the traversals.
 
 const COLUMNS = 11; // rows are laid out as if they had this many pictures, so that those of different axes line up
-
-// The largest zoom in CSS pixels at which each image pixel is a whole number of device pixels, or 1/2, 1/3, … of one.
-function scale(w, h, width, height = width) {
-  const ratio = window.devicePixelRatio || 1;
-  const free = Math.min(width / w, height / h) * ratio;
-  return (free >= 1 ? Math.floor(free) : 1 / Math.ceil(1 / Math.max(free, 1 / Math.max(w, h)))) / ratio;
-}
-
-function sized(canvas, width, height) {
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-}
-
-// Grey or RGB bytes onto a canvas of the picture's own size; CSS makes it large.
-function paint(canvas, { pixels, shape: [h, w, c] }) {
-  if (canvas.width !== w) canvas.width = w;
-  if (canvas.height !== h) canvas.height = h;
-  const context = canvas.getContext("2d");
-  const image = (canvas.image ??= {})[`${w}x${h}`] ??= context.createImageData(w, h);
-  const rgba = image.data;
-  for (let from = 0, to = 0; from < pixels.length; from += c, to += 4) {
-    rgba[to] = pixels[from];
-    rgba[to + 1] = pixels[c === 3 ? from + 1 : from];
-    rgba[to + 2] = pixels[c === 3 ? from + 2 : from];
-    rgba[to + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-}
 
 const scratch = document.createElement("canvas"); // one picture at its own size, to scale from
 
@@ -67,11 +39,3 @@ function drawHeads({ heads, pitch }, positions, width) {
     return head;
   }));
 }
-
-// Two decimals, a real minus, and no "−0.00".
-function fixed(value, digits = 2) {
-  const text = value.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
-}
-
-const trim = (value) => String(Number(value.toFixed(2))).replace("-", "−");

@@ -75,14 +75,7 @@ class Memory {
   }
 }
 
-const product = (numbers) => numbers.reduce((a, b) => a * b, 1);
 const pick = (from, like) => Object.fromEntries(Object.keys(like).filter((id) => id in from).map((id) => [id, from[id]]));
-
-// {shape: [n, h, w, c], pixels} -> picture i, {shape: [h, w, c], pixels}
-function nth({ shape: [, ...shape], pixels }, i) {
-  const size = product(shape);
-  return { shape, pixels: pixels.subarray(i * size, (i + 1) * size) };
-}
 
 // The stop nearest to a value. Stops are few, so a plain scan will do.
 function nearest(stops, value) {

@@ -16,7 +16,13 @@ from trainer import Checkpoint
 TITLE = "Reconstruct"
 ICON = ":material/compare:"
 NEEDS = "many"
+FITS = "shows pictures"
 BETWEEN = 8  # pictures from the first to the second, both included
+
+
+def fits(run: Run) -> bool:
+    """Whether there are pictures: a waveform is none."""
+    return not run.is_line
 
 
 def show(run: Run, others: Sequence[Checkpoint]) -> None:
@@ -69,7 +75,7 @@ def _side_by_side(found: Sequence[Sequence[Answer]]) -> None:
         _strip(f"Reconstructions by {name}", [answer.found.reconstruction for answer in row])
         if len(found) > 1:
             _strip(f"Draws from {run.prior_title} of {name}", prior_draws(run, BETWEEN))
-        if len(found) > 1 and len(row) > 1:
+        if len(found) > 1 and len(row) > 1 and run.is_continuous:  # between codes there is no line
             between = interpolations(run, row[0].found, row[1].found, BETWEEN)
             _strip(f"From the first picture to the second in the latent space of {name}", between)
 

@@ -1,4 +1,4 @@
-"""Drag the temperature and all samples follow; click one to move on from it."""
+"""Samples at any temperature; click one to move on from it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from explorer import address, controls, live, pictures
+from explorer import address, code_samples, controls, live, pictures
 from explorer.run import Run
 from explorer.samples import TEMPERATURES, Samples, counts
 
 TITLE = "Samples"
 ICON = ":material/casino:"
 NEEDS = "one"
+FITS = "shows pictures"
 
 MEAN, DRAW = "mean", "draw"
 SHOWN = {MEAN: "Mean of p(x|z)", DRAW: "A draw from p(x|z)"}
@@ -30,15 +31,22 @@ class Choice:
     revision: int = 0
 
 
+def fits(run: Run) -> bool:
+    """Whether there are pictures: a waveform is none."""
+    return not run.is_line
+
+
 def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Samples of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
-    if not run.has_prior:
-        st.info("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
-                "was fitted to its codes.")  # fmt: skip
+    if run.sample_note:
+        st.info(controls.literal(run.sample_note))
     address.say_where({"checkpoint": run.checkpoint.name})
-    _stage(run)
+    if run.is_continuous:
+        _stage(run)
+    else:
+        code_samples.stage(run)
 
 
 @st.fragment
@@ -118,7 +126,7 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
 
     with toolbar:
         st.selectbox("Samples", offered, key=widgets["count"], on_change=begin, width=110, help="Images on the sheet")
-        if run.has_prior:
+        if run.has_density:
             st.selectbox(
                 "Show", list(SHOWN), format_func=SHOWN.__getitem__, key=widgets["shown"], on_change=begin, width=200,
                 help="The mean is smooth: it averages all images that z leaves open. A draw adds the noise that the "

@@ -13,6 +13,12 @@ from explorer.view import View
 TITLE = "Traversals"
 ICON = ":material/tune:"
 NEEDS = "one"
+FITS = "moves a latent of real numbers"
+
+
+def fits(run: Run) -> bool:
+    """Whether there are sliders for this checkpoint's whole latent."""
+    return run.is_continuous
 
 
 def show(run: Run) -> None:

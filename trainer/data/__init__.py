@@ -12,10 +12,13 @@ import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from trainer.trainable import Trainable
 
 Split = Literal["train", "test"]
 RESIDENT = 8 * 2**30  # bytes; a larger set stays where it lies, and only batches move to an accelerator
@@ -24,9 +27,10 @@ RESIDENT = 8 * 2**30  # bytes; a larger set stays where it lies, and only batche
 class Images:
     """Images at rest, with their labels. `batch` is the one way to pixels, whatever holds them.
 
-    pixels: (n, c, h, w), uint8 (0 … 255 becomes 0 … 1), or float for data that are no pictures.
+    pixels: (n, c, h, w), uint8 (0 … 255 becomes 0 … 1), or others, which stay as they are: data that are no pictures.
     labels: (n,) integers, or None. levels: (n, f) level numbers of `factor_names`, or None.
     rows: where `pixels` hold more than this set, the (n,) places of its images in them.
+    rate: samples per second, where the images are waveforms (c, 1, w) with silence at ½.
     """
 
     def __init__(
@@ -39,15 +43,18 @@ class Images:
         rows: Tensor | None = None,
         levels: Tensor | None = None,
         factor_names: Sequence[str] = (),
+        rate: int | None = None,
     ) -> None:
         if pixels.ndim != 4:
             raise ValueError(f'data set "{name}": pixels came as {tuple(pixels.shape)}, expected (n, c, h, w)')
         self.name = name
         self.labels = labels
+        self.rate = rate
         self.class_names = tuple(class_names)
         self.factor_names = tuple(factor_names)
         self.shape: tuple[int, int, int] = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
         self._pixels, self._rows, self._levels = pixels, rows, levels
+        self._given: Tensor | None = None  # labels (n,) where a model that is told them lies
 
     def __len__(self) -> int:
         return len(self._pixels if self._rows is None else self._rows)
@@ -64,6 +71,17 @@ class Images:
             self._pixels = self._pixels.to(device)
         pixels = self._pixels.index_select(0, indices.to(self._pixels.device)).to(device)  # rows copied whole
         return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+
+    def given(self, indices: Tensor, model: Trainable) -> dict[str, Tensor]:
+        """What a model is told beside the pixels at these positions (b,): "y", the labels (b,) int64 on its device, if
+        it is `labelled`; −1 where they are not known.
+        """
+        if not model.labelled:
+            return {}
+        if self._given is None or self._given.device != model.device:
+            labels = torch.full((len(self),), -1) if self.labels is None else self.labels
+            self._given = labels.long().to(model.device)
+        return {"y": self._given[indices.to(model.device)]}
 
     def resident(self, device: torch.device | str) -> bool:
         """Whether batches come from `device` itself, once it has the set."""
@@ -89,6 +107,16 @@ def is_path(name: str) -> bool:
     return name not in names() and (os.sep in name or "/" in name or name.endswith(".npz") or Path(name).is_dir())
 
 
+def _reader(name: str) -> str:
+    """The module that reads a person's own set; "" for the name of one that is known."""
+    if not is_path(name):
+        return ""
+    if name.endswith(".npz"):
+        return "_npz"
+    sounds = any(file.suffix.lower() == ".wav" for file in Path(name).rglob("*"))
+    return "_wav" if sounds else "_folder"
+
+
 def whole_name(name: str) -> str:
     """The same for every folder that a program may run in: a path of a person's own set from the root, or the name."""
     return str(Path(name).resolve()) if is_path(name) else name
@@ -103,18 +131,19 @@ def load(name: str, split: Split = "train", size: int | None = None, side: int |
     """
     if split not in ("train", "test"):
         raise ValueError(f'split came as "{split}", expected "train" or "test"')
-    if side is not None and not (is_path(name) and not name.endswith(".npz")):
+    reader = _reader(name)
+    if side is not None and reader != "_folder":
         raise ValueError(f'side={side} is for a folder of images; the images of "{name}" have their size')
-    if is_path(name):
-        if name.endswith(".npz"):
-            return _set("_npz").load(Path(name), split, size)
-        return _set("_folder").load(Path(name), split, size, side)
+    if reader == "_folder":
+        return _set(reader).load(Path(name), split, size, side)
+    if reader:
+        return _set(reader).load(Path(name), split, size)
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""
         raise ValueError(
             f'there is no data set "{name}".{hint} There are: {", ".join(names())}; or give the path of a folder of '
-            "images or of an .npz file."
+            "images or of WAV files, or of an .npz file."
         )
     images: Images = _set(name).load(split, size)
     return images
@@ -130,8 +159,7 @@ def is_here(name: str) -> bool:
 
 def about(name: str, whole: bool = True) -> str:
     """What a data set is, from its module: a few sentences, or their first line."""
-    module = name if name in names() else "_npz" if name.endswith(".npz") else "_folder"
-    text = inspect.getdoc(_set(module)) or ""
+    text = inspect.getdoc(_set(_reader(name) or name)) or ""
     return " ".join(text.split()) if whole else text.splitlines()[0]
 
 

@@ -29,7 +29,7 @@ def load(path: Path, split: Split, size: int | None, side: int | None) -> Images
     if not path.is_dir():
         raise FileNotFoundError(f'there is no folder "{path}"')
     path = path.resolve()  # "." has no name
-    files, labels, class_names = _listing(path)
+    files, labels, class_names = listing(path, KINDS)
     key = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     check(path.name, len(files), (side or LARGEST,) * 2)
     shape = _common_shape(path, files, side)
@@ -39,20 +39,20 @@ def load(path: Path, split: Split, size: int | None, side: int | None) -> Images
     return Images(path.name, pixels, known, class_names, rows=rows)
 
 
-def _listing(path: Path) -> tuple[list[Path], list[int], list[str]]:
-    """The image files in a fixed order, with the number of each one's class and the names of the classes.
+def listing(path: Path, kinds: set[str]) -> tuple[list[Path], list[int], list[str]]:
+    """The files of these kinds in a fixed order, with the number of each one's class and the names of the classes.
 
-    With two or more subfolders that hold images, those are the classes, and files beside them do not count.
+    With two or more subfolders that hold such files, those are the classes, and files beside them do not count.
     """
 
-    def images(folder: Path) -> list[Path]:
-        found = (file for file in folder.rglob("*") if file.suffix.lower() in KINDS and not file.name.startswith("."))
+    def files_of(folder: Path) -> list[Path]:
+        found = (file for file in folder.rglob("*") if file.suffix.lower() in kinds and not file.name.startswith("."))
         return sorted(file for file in found if file.is_file())
 
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    classes = [(folder.name, found) for folder in folders if (found := images(folder))]
+    classes = [(folder.name, found) for folder in folders if (found := files_of(folder))]
     if len(classes) < 2:
-        return images(path), [], []
+        return files_of(path), [], []
     files = [file for _, found in classes for file in found]
     labels = [number for number, (_, found) in enumerate(classes) for _ in found]
     return files, labels, [name for name, _ in classes]

@@ -5,48 +5,37 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import importlib.util
-import inspect
-import pkgutil
 import re
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 
-from trainer.latent import LatentModel, Options
+from trainer import registry
+from trainer.latent import LatentModel
+from trainer.options import Options
 
 _added: dict[str, tuple[type[LatentModel], Path]] = {}  # and the file that each came from
 
 
 def names() -> list[str]:
     """The models there are."""
-    return sorted([*_own_folder(), *_added])
-
-
-def _own_folder() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted([*registry.names_in(__path__), *_added])
 
 
 def get(name: str) -> type[LatentModel]:
     """The model called `name`. Raises ValueError for an unknown one and says the nearest."""
     if name in _added:
         return _added[name][0]
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
-        raise ValueError(f'there is no model "{name}".{hint} There are: {", ".join(names())}.')
-    (model,) = _models_of(importlib.import_module(f"{__name__}.{name}"))
-    return model
+    registry.check_name("model", name, names())
+    return registry.one_of(__name__, name, LatentModel)
 
 
 def about(name: str) -> str:
     """What a model is, in one line."""
     kind = get(name)
-    text = inspect.getdoc(kind if name in _added else sys.modules[kind.__module__])
-    return (text or name).splitlines()[0]
+    return registry.first_line(kind if name in _added else registry.module_of(kind), name)
 
 
 def source(name: str) -> str:
@@ -62,13 +51,13 @@ def add(path: Path | str) -> list[str]:
     FileNotFoundError, or ValueError that says what is wrong with the file or with which class.
     """
     file = Path(path).resolve()
-    kinds = _models_of(_run(Path(path)))
+    kinds = registry.classes_of(_run(Path(path)), LatentModel)
     if not kinds:
         raise ValueError(f'"{path}" defines no model: a model is a class that extends trainer.LatentModel')
     found: dict[str, tuple[type[LatentModel], Path]] = {}
     for kind in kinds:
         name = _checked_name(kind, path)
-        if name in found or name in _own_folder() or (name in _added and _added[name][1] != file):
+        if name in found or name in registry.names_in(__path__) or (name in _added and _added[name][1] != file):
             raise ValueError(
                 f'"{path}": the name "{name}" of the class {kind.__name__} is taken; give it another by the attribute '
                 '`name = "…"`'
@@ -76,17 +65,6 @@ def add(path: Path | str) -> list[str]:
         found[name] = (kind, file)
     _added.update(found)
     return list(found)
-
-
-def _models_of(module: ModuleType) -> list[type[LatentModel]]:
-    return [
-        value
-        for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, LatentModel)
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
-    ]
 
 
 def _checked_name(kind: type[LatentModel], path: Path | str) -> str:

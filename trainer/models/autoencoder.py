@@ -17,8 +17,9 @@ from torch import Tensor
 
 from trainer import nets
 from trainer.data import Images
-from trainer.latent import NOTHING, Gaussian, Latent, LatentModel, Shape
+from trainer.latent import Gaussian, Latent, LatentModel
 from trainer.probability import per_image
+from trainer.trainable import NOTHING, Shape
 
 MEASURED = 10_000  # images for the centre and the spread
 

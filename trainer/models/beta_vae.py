@@ -18,8 +18,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from trainer.distributed import all_mean
-from trainer.latent import Shape, needs, total
 from trainer.models.vae import VAE, VAEOptions
+from trainer.options import needs
+from trainer.trainable import Shape, total
 
 
 class BetaVAEOptions(VAEOptions):

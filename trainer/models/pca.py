@@ -14,8 +14,10 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.data import Images
-from trainer.latent import NOTHING, Gaussian, Latent, LatentModel, Options, Shape, Track
+from trainer.latent import Gaussian, Latent, LatentModel
+from trainer.options import Options
 from trainer.probability import per_image
+from trainer.trainable import NOTHING, Shape, Track
 
 EXACT_UP_TO = 4096  # values per image; above it the covariance itself would be too large to hold
 

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainer.latent import NOTHING, Density, Gaussian, Latent, Shape
+from trainer.latent import Density, Gaussian, Latent
 from trainer.models.pca import PCA, PCAOptions
 from trainer.probability import LOG_2PI, gaussian_log_prob, kl_to_standard, per_image
+from trainer.trainable import NOTHING, Shape
 
 LEAST_VARIANCE = 1e-6  # σ² of data that lie in the subspace: about one 300th of a grey level, squared
 

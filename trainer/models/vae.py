@@ -17,7 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer import nets
-from trainer.latent import NOTHING, Density, Gaussian, Latent, LatentModel, Shape, needs
+from trainer.latent import Density, Gaussian, Latent, LatentModel
+from trainer.options import needs
 from trainer.probability import (
     bernoulli_log_prob,
     gaussian_log_prob,
@@ -26,6 +27,7 @@ from trainer.probability import (
     reparameterise,
     reparameterised_log_prob,
 )
+from trainer.trainable import NOTHING, Shape
 
 
 class VAEOptions(nets.NetOptions):

@@ -1,0 +1,154 @@
+"""What the page Codebook shows under its board: how codes are used, what each is, what they cost; and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import streamlit as st
+
+from explorer import codebook_figures, codes, controls, figures, pictures, rate, waves
+from explorer.live import LIMIT
+from explorer.run import Run
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+T = TypeVar("T")
+KEPT = 64  # things that a session keeps, so that a click elsewhere computes nothing again
+SHOWN, NEAREST = 12, 8  # patches of a code, and its neighbours
+SIDE = 64  # px, about, of a tile
+
+
+def kept(run: Run, what: tuple[object, ...], make: Callable[[], T]) -> T:
+    """What `make` gives, made once in a session for a checkpoint."""
+    known: dict[tuple[object, ...], T] = st.session_state.setdefault("codebook/kept", {})
+    key = (run.checkpoint.digest, run.has_prior, *what)
+    known[key] = known.pop(key) if key in known else make()
+    while len(known) > KEPT:
+        del known[next(iter(known))]
+    return known[key]
+
+
+def palette(run: Run, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The codes as they are offered, their shares of the data's cells, and their tiles."""
+
+    def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        usage = run.summary.codes[part].usage
+        order = codes.by_usage(usage)[: codes.LISTED]
+        return order, usage[order] / max(1, usage.sum()), codes.constant_tiles(run, part, order)
+
+    return kept(run, ("palette", part), make)
+
+
+def candidates(run: Run, part: str, grid: np.ndarray, cells: Sequence[int]) -> codes.Candidates:
+    """`codes.candidates`, which do not depend on what the cells hold now."""
+    others = np.delete(grid.flatten(), cells).tobytes()
+    return kept(run, ("candidates", part, others, *cells), lambda: codes.candidates(run, part, grid, cells, LIMIT // 2))
+
+
+def choose_code(run: Run, part: str, last: int | None) -> int:
+    """The code that is looked at closely: that of the cell chosen last, or any that a person names."""
+    key = f"codebook/code/{run.checkpoint.digest}"
+    if last is not None and last != st.session_state.get(f"{key}/last"):
+        st.session_state[f"{key}/last"] = st.session_state[key] = last
+    return int(st.number_input("Code", 0, run.codes[part].size - 1, key=key, width=140, persist_state="session",
+                               help="The code of the cell chosen last, or any other"))  # fmt: skip
+
+
+def usage(run: Run, part: str, code: int) -> None:
+    """From the summary alone, so that it needs no data."""
+    counts = run.summary.codes[part]
+    left, right = st.columns(2, gap="medium")
+    _plot(left, codebook_figures.usage(counts, code))
+    _plot(right, codebook_figures.where(counts, code))
+    if counts.by_class is not None:
+        names = run.images.class_names if run.images_are_here else map(str, range(len(counts.by_class)))
+        _plot(left, codebook_figures.by_class(counts, list(names)))
+    _plot(right, codebook_figures.entropy(counts))
+
+
+def dictionary(run: Run, part: str, code: int) -> None:
+    """One code closely, and the codebook as a map."""
+    codebook = codes.codebook(run)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _plot(st, codebook_figures.plane(*codes.plane(codebook), run.summary.codes[part], code))
+    with right:
+        order, _, tiles = palette(run, part)
+        tile = {int(each): tiles[at] for at, each in enumerate(order)}
+        near, distances = codes.neighbours(codebook, code, NEAREST)
+        st.markdown(f"**Code {code} and its nearest neighbours**, each in a constant grid, with their distances")
+        labels = [f"{code}", *(f"{other} · {gap:.2f}" for other, gap in zip(near, distances, strict=True))]
+        _strip([tile.get(int(each)) for each in (code, *near)], labels)
+        _patches(run, part, code)
+
+
+def _patches(run: Run, part: str, code: int) -> None:
+    st.markdown(f"**Where the data have code {code}**: the pixels around its cell, in test images")
+    if not run.images_are_here:
+        st.caption(controls.literal(run.fetching))
+        return
+    n = min(rate.MEASURED, run.numbers)
+    with st.spinner("Encoding test images …"):
+        images, grids = kept(run, ("coded", part), lambda: codes.coded(run, part, n))
+    found = codes.occurrences(grids, code, SHOWN)
+    if not found:
+        st.caption(f"None of {n:,} test images has it.")
+    patches = [codes.surroundings(images[image], codes.cell_box(run, part, cell)) for image, cell in found]
+    _strip(patches, [f"image {image}" for image, _ in found])
+
+
+def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
+    """Tiles side by side, each with its label; one that is not there is left out."""
+    with st.container(horizontal=True, gap="small"):
+        for tile, label in zip(tiles, labels, strict=True):
+            if tile is not None:
+                shown, width = pictures.crisp(waves.drawn(tile) if tile.shape[0] == 1 else tile, SIDE)
+                st.image(shown, caption=label, width=width)
+
+
+def rates(run: Run, part: str, code: int) -> None:
+    """Bits per image, from the summary; and, where the data are here, against files."""
+    found = rate.of_codes(run, part)
+    if run.images_are_here:
+        found = kept(run, ("rates", part), lambda: _measured(run, part, found))
+    _plot(st, codebook_figures.rates(found))
+    st.dataframe([{"way": each.name, "bits per image": round(each.bits, 1), "how": each.note} for each in found],
+                 hide_index=True)  # fmt: skip
+    if not run.images_are_here:
+        st.caption(f"PNG and JPEG are measured on test images. {controls.literal(run.fetching)}")
+    if not run.has_prior:
+        st.caption("No prior over the codes was trained, so that its rate is not here. Train it:")
+        st.code(run.prior_command, language="bash")
+    st.caption("A rate of codes is that of an ideal coder that knows the decoder; a file's reader knows its format.")
+
+
+def _measured(run: Run, part: str, found: list[rate.Rate]) -> list[rate.Rate]:
+    n = min(rate.MEASURED, run.numbers)
+    text = f"Writing {n} test images as files …"
+    bar = st.progress(0.0, text)
+
+    def tell(share: float) -> None:
+        bar.progress(min(1.0, share), text)
+
+    prior = rate.of_prior(run, part, run.images, n)
+    files = [] if run.is_line else rate.of_files(run, run.images, n, tell)
+    bar.empty()
+    return [*found, *([prior] if prior else []), *files]
+
+
+def listen(run: Run, latent: dict[str, list[float]], original: np.ndarray | None) -> None:
+    """A waveform's original and its decode, to be played."""
+    sounds = {"Original": None if original is None else original.ravel(), "Decode": waves.of(run, latent)}
+    with st.container(horizontal=True):
+        for title, wave in sounds.items():
+            if wave is not None:
+                with st.container(width=320):
+                    st.caption(title)
+                    st.audio(waves.played(wave), sample_rate=waves.rate_of(run))
+
+
+def _plot(place: Any, figure: Figure) -> None:
+    place.plotly_chart(figure, config=figures.CONFIG)

@@ -1,0 +1,100 @@
+"""Ways from one image to another, and along an attribute, as pictures of one checkpoint. No screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer import paths
+from explorer.paths import Attribute
+from explorer.run import Run
+
+STOPS = 33  # pictures of a path
+STRAIGHT, SPHERICAL, DATA, METRIC = "Straight", "Spherical", "Through the data", "Shortest on screen"
+KINDS = {
+    STRAIGHT: "Equal steps in z",
+    SPHERICAL: "Equal turns about the prior's mean, as a prior of many dimensions lies on a shell",
+    DATA: "From neighbour to neighbour among the latents of training images",
+    METRIC: "The path whose images change least: a geodesic of the decoder's pull-back metric",
+}
+SHARES = np.linspace(0, 1, STOPS).round(4)
+STRENGTHS = np.linspace(-2, 2, STOPS).round(4)
+REST = "all others"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way between two images, (k, …) each."""
+
+    kind: str
+    frames: np.ndarray  # (k, h, w, c) uint8
+    density: np.ndarray  # (k,) log N(z; 0, I), nats
+    distance: np.ndarray  # (k,) to the nearest latent of the data
+    length: float  # how far the images move in all, in Euclidean distance
+
+
+def latents(run: Run) -> np.ndarray:
+    """(n, d) the latents of training images that the summary holds."""
+    return run.summary.arrays["points"].astype(np.float64)
+
+
+def point_of(run: Run, latent: dict[str, list[float]]) -> np.ndarray:
+    """(d,) a latent in plain numbers as a point."""
+    return run.model.points(run.tensors(latent))[0].numpy().astype(np.float64)
+
+
+def pictures(run: Run, path: np.ndarray) -> np.ndarray:
+    """(k, h, w, c) uint8: the decodes of points (k, d)."""
+    import torch
+
+    return run.decode(run.model.from_points(torch.from_numpy(path).float()))
+
+
+def routes(run: Run, a: np.ndarray, b: np.ndarray) -> Iterator[Route]:
+    """Each kind of path from point a (d,) to b (d,), the slowest last."""
+    data = latents(run)
+
+    def decode(points):  # type: ignore[no-untyped-def]
+        return run.model.decode(run.model.from_points(points))
+
+    ways: dict[str, Callable[[], np.ndarray]] = {
+        STRAIGHT: lambda: paths.straight(a, b, STOPS),
+        SPHERICAL: lambda: paths.spherical(a, b, STOPS),
+        DATA: lambda: paths.through_data(a, b, data, STOPS),
+        METRIC: lambda: paths.pulled_back(a, b, decode, STOPS),
+    }
+    for kind, way in ways.items():
+        path = way()
+        yield Route(
+            kind, pictures(run, path), paths.log_prior_density(path), paths.to_data(path, data),
+            paths.image_length(path, decode),
+        )  # fmt: skip
+
+
+def classes(run: Run) -> list[str]:
+    """The names of the classes that an attribute can be made of; none where the data have no labels."""
+    return list(run.checkpoint.config.data.class_names) if "labels" in run.summary.arrays else []
+
+
+def attribute(run: Run, has: str, lacks: str) -> Attribute:
+    """Class `has` minus class `lacks`, or minus `REST`. Raises ValueError where too few images are of one."""
+    names, labels, data = classes(run), run.summary.arrays["labels"], latents(run)
+    own = labels == names.index(has)
+    rest = ~own if lacks == REST else labels == names.index(lacks)
+    return Attribute.of(data[own | rest], own[own | rest])
+
+
+def leakage(run: Run, found: Attribute) -> dict[str, float]:
+    """Factor -> the share of its variance that goes along with the attribute; empty where factors are not known."""
+    known = run.factors
+    if known is None:
+        return {}
+    names, levels = known
+    return dict(zip(names, found.leakage(latents(run), levels).tolist(), strict=True))
+
+
+def along(run: Run, point: np.ndarray, direction: np.ndarray, strengths: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(k, h, w, c) uint8: the decodes of a point (d,) with so much of a direction added."""
+    return pictures(run, point + np.asarray(strengths)[:, None] * direction)

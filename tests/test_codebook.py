@@ -1,0 +1,341 @@
+"""The page Codebook: its states by script, its board in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from canvas import PIXELS
+from coded import save_coded, save_waves
+from conftest import ROOT, served
+from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
+
+import trainer
+from explorer import run as runs
+
+READY = ".board .picture[data-state=ready]"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint of codes, one of waveforms, and one of real numbers."""
+    place = tmp_path_factory.mktemp("checkpoints")
+    save_coded(place / "coded")
+    save_waves(place / "waves")
+    shutil.copytree(ROOT / "checkpoints/vae-digits", place / "vae-digits")
+    return place
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def page_of(page: str, name: str) -> None:
+    import importlib
+
+    import trainer
+    from explorer.run import open_run
+
+    module = importlib.import_module(f"explorer.pages.{page}")
+    opened = open_run(trainer.describe(trainer.root() / name))
+    assert module.fits(opened)
+    module.show(*([opened, []] if module.NEEDS == "many" else [opened]))
+
+
+@pytest.fixture
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Opens a page of the folder's checkpoints at an address; the script that ran."""
+    monkeypatch.setenv("CHECKPOINTS", str(folder))
+
+    def open_at(page: str, name: str, **asked: str) -> AppTest:
+        app = AppTest.from_function(page_of, args=(page, name), default_timeout=60)
+        for key, value in {"checkpoint": name, **asked}.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_at
+
+
+def test_the_address_says_the_codes_and_leads_back(opened: Any, folder: Path) -> None:
+    app = opened("codebook", "coded")
+    asked = app.query_params["codes"]
+    model = trainer.load(folder / "coded")
+    with torch.no_grad():
+        own = model.encode(trainer.load_data("digits", "test", size=300).batch(torch.tensor([0])))["codes"]
+    assert asked == ",".join(map(str, own.flatten().tolist()))
+    other = ",".join(["7"] * 16)
+    again = opened("codebook", "coded", codes=other)
+    assert not again.error and again.query_params["codes"] == other
+    assert again.selectbox[0].value == "Link"
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ("1,2", "codes has 2 values, expected 16 whole numbers from 0 to 23"),
+    (",".join(["24"] * 16), "whole numbers from 0 to 23"),
+    (",".join(["-1"] * 16), "whole numbers from 0 to 23"),
+    (",".join(["٣"] * 16), "whole numbers from 0 to 23"),
+])  # fmt: skip
+def test_a_link_with_wrong_codes_is_a_sentence(asked: str, said: str, opened: Any) -> None:
+    app = opened("codebook", "coded", codes=asked)
+    assert [error.value for error in app.error if said in error.value]
+    assert (
+        app.query_params["codes"].count(",") == 15 and app.query_params["codes"] != asked
+    )  # the page goes on with codes that are
+
+
+def test_every_look_says_what_it_shows(opened: Any) -> None:
+    app = opened("codebook", "coded")
+    look = app.button_group[0]
+    assert len(app.get("plotly_chart")) == 4
+    look.set_value("Dictionary").run()
+    assert not app.exception and len(app.get("plotly_chart")) == 1
+    assert any("nearest neighbours" in text.value for text in app.markdown)
+    look.set_value("Rate").run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert {"PNG", "JPEG", "codes, by frequency"} <= set(table["way"])
+    assert "python -m trainer stage code_prior" in app.code[0].value and "coded" in app.code[0].value
+
+
+def test_a_sick_codebook_is_a_warning(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = np.full(24, 9)
+    monkeypatch.setattr(trainer.CodeCounts, "usage", property(lambda self: usage))
+    assert not opened("codebook", "coded").warning
+    usage[10:] = 0
+    app = opened("codebook", "coded")
+    assert "10 of 24 codes are in use, 14 are dead" in app.warning[0].value and not app.error
+
+
+def test_where_the_data_are_not_here_one_draws(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs.Run, "images_are_here", False)
+    monkeypatch.setattr(runs.Run, "images_were_fetched", False)
+    app = opened("codebook", "coded")
+    assert app.selectbox[0].value == "Draw" and "codes" in app.query_params
+    before = app.query_params["codes"]
+    app.number_input[0].set_value(5).run()
+    assert app.query_params["codes"] != before
+    app.selectbox[0].set_value("Picture").run()
+    assert not app.exception
+    assert any("python -m trainer fetch digits" in info.value for info in app.info)
+    look = app.button_group[0]
+    for name in ("Dictionary", "Rate"):
+        look.set_value(name).run()
+        assert not app.exception
+        assert any("fetch digits" in caption.value for caption in app.caption)
+
+
+def test_a_waveform_can_be_heard(opened: Any) -> None:
+    app = opened("codebook", "waves")
+    assert [caption.value for caption in app.caption if caption.value in ("Original", "Decode")] == [
+        "Original",
+        "Decode",
+    ]
+    assert len(app.get("audio")) == 2
+
+
+def test_samples_of_codes_say_what_they_are(opened: Any, folder: Path) -> None:
+    app = opened("samples", "coded")
+    assert "no sample of the" in app.info[0].value and "code\\_prior" in app.info[0].value
+    z, images = app.session_state["code samples"][1]
+    assert z["codes"].shape == (64, 4, 4) and images.shape == (64, 8, 8, 1)
+    model = trainer.load(folder / "coded")
+    with torch.no_grad():
+        assert np.abs(trainer.to_bytes(model.decode(z)).astype(int) - images).max() <= 1
+    app.number_input[0].set_value(9).run()
+    assert not torch.equal(app.session_state["code samples"][1][0]["codes"], z["codes"])
+
+
+def test_reconstruct_opens_for_codes(opened: Any) -> None:
+    app = opened("reconstruct", "coded")
+    table = next(text.value for text in app.markdown if "| Reconstruction |" in text.value)
+    assert "commitment" in table and "squared distance" in table and "ELBO" not in table
+    assert app.button(key="explore/coded").label == "Explore its latent"
+
+
+# -- the board in a browser --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coded_app(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("home"), CHECKPOINTS=str(folder)) as url:
+        yield url
+
+
+def open_board(page: Page, app: str) -> None:
+    page.goto(f"{app}/codebook?checkpoint=coded")
+    page.wait_for_selector(READY)
+
+
+def seen(page: Page) -> tuple[np.ndarray, np.ndarray]:
+    """The grid that the board says it shows, (4, 4), and the grey pixels that it does show, (8, 8), read in one go."""
+    read = page.locator(READY).evaluate(f"canvas => ({{ codes: canvas.dataset.codes, ...({PIXELS})(canvas) }})")
+    grey = np.array(read["rgba"], np.uint8).reshape(read["height"], read["width"], 4)[..., 0]
+    return np.array(json.loads(read["codes"])).reshape(4, 4), grey.astype(int)
+
+
+def true_decode(folder: Path, grid: np.ndarray) -> np.ndarray:
+    model = trainer.load(folder / "coded")
+    with torch.no_grad():
+        return trainer.to_bytes(model.decode({"codes": torch.from_numpy(grid)[None]}))[0, ..., 0].astype(int)
+
+
+def assert_true(page: Page, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    grid, grey = seen(page)
+    assert np.abs(grey - true_decode(folder, grid)).max() <= 1  # a batch rounds differently
+    return grid, grey
+
+
+def choose_cell(page: Page, cell: int) -> None:
+    page.locator(".cell").nth(cell).click()
+    expect(page.locator(".cell").nth(cell)).to_have_class("cell chosen")
+
+
+def try_code(page: Page, code: int) -> None:
+    page.locator(f".code[data-code='{code}']").hover()
+    expect(page.locator(".decode figcaption")).to_have_text(f"decode with code {code}")
+    page.wait_for_selector(READY)
+
+
+def test_a_code_is_seen_in_its_patch_and_nowhere_else(page: Page, coded_app: str, folder: Path) -> None:
+    open_board(page, coded_app)
+    start, before = assert_true(page, folder)
+    choose_cell(page, 6)
+    other = (int(start[1, 2]) + 1) % 24
+    place = page.locator(".decode").bounding_box()
+    try_code(page, other)  # the pointer only rests on it
+    tried, during = assert_true(page, folder)
+    wanted = start.copy()
+    wanted[1, 2] = other
+    assert np.array_equal(tried, wanted)
+    outside = np.ones((8, 8), bool)
+    outside[1:5, 3:7] = False  # of the cell in row 1, column 2
+    assert np.abs(during - before)[outside].max() <= 1 and np.abs(during - before)[~outside].max() > 1
+    assert page.locator(".decode").bounding_box() == place  # nothing jumped
+    page.mouse.move(5, 5)
+    expect(page.locator(".decode figcaption")).to_have_text("decode")
+    assert np.array_equal(seen(page)[0], start)  # nothing was taken
+
+    page.locator(f".code[data-code='{other}']").click()
+    expect(page.locator(".cell").nth(6)).to_have_text(str(other))
+    page.wait_for_url(lambda url: ",".join(map(str, wanted.flatten())) in url.replace("%2C", ","))
+    page.mouse.move(5, 5)
+    grid, after = assert_true(page, folder)
+    assert np.array_equal(grid, wanted) and np.abs(after - during).max() <= 1
+    expect(page.locator(".change figcaption")).to_contain_text("change by the edit")
+
+    page.get_by_role("button", name="Undo").click()
+    assert np.array_equal(assert_true(page, folder)[0], start)
+    page.get_by_role("button", name="Redo").click()
+    assert np.array_equal(assert_true(page, folder)[0], wanted)
+    page.get_by_role("button", name="Reset").click()
+    assert np.array_equal(assert_true(page, folder)[0], start)
+    page.wait_for_url(lambda url: ",".join(map(str, start.flatten())) in url.replace("%2C", ","))
+
+
+def test_by_keyboard_alone(page: Page, coded_app: str, folder: Path) -> None:
+    open_board(page, coded_app)
+    start, _ = seen(page)
+    page.locator(".cell[tabindex='0']").focus()  # the middle one, row 2, column 2
+    for key in ("ArrowUp", "ArrowLeft", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    expect(page.locator(".status")).to_have_text("2 cells chosen")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Home")
+    focused = page.locator(".code:focus")
+    held = int(focused.get_attribute("data-code") or -1)
+    assert held == start[1, 2]
+    page.keyboard.press("ArrowLeft" if focused.evaluate("node => !node.nextSibling") else "ArrowRight")
+    other = int(page.locator(".code:focus").get_attribute("data-code") or -1)
+    assert other != held
+    expect(page.locator(".decode figcaption")).to_have_text(f"decode with code {other}")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    wanted = start.copy()
+    wanted[1, 1:3] = other
+    expect(page.locator(".decode figcaption")).to_have_text("decode")
+    assert np.array_equal(assert_true(page, folder)[0], wanted)
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(READY)
+    assert np.array_equal(assert_true(page, folder)[0], start)
+
+
+def test_a_rectangle_is_painted_and_swapped_with_another_image(page: Page, coded_app: str, folder: Path) -> None:
+    open_board(page, coded_app)
+    start, _ = seen(page)
+    page.get_by_role("button", name="Choose the picture").click()
+    page.get_by_role("spinbutton", name="How many").fill("2")
+    page.keyboard.press("Enter")
+    page.get_by_role("combobox", name="Swap cells with").click()
+    page.get_by_role("option", name="test image 1").click()
+    expect(page.locator(".second")).to_be_visible()
+    page.keyboard.press("Escape")
+    run = trainer.load(folder / "coded")
+    with torch.no_grad():
+        x = trainer.load_data("digits", "test", size=300).batch(torch.tensor([1]))
+        second = run.encode(x)["codes"][0].numpy()
+    first, last = page.locator(".cell").nth(5), page.locator(".cell").nth(10)
+    first.hover()
+    page.mouse.down()
+    last.hover()
+    page.mouse.up()
+    expect(page.locator(".cell.chosen")).to_have_count(4)
+    page.get_by_role("button", name="Swap cells with the second image").click()
+    wanted = start.copy()
+    wanted[1:3, 1:3] = second[1:3, 1:3]
+    page.wait_for_selector(f"{READY}[data-codes='{json.dumps(wanted.flatten().tolist()).replace(' ', '')}']")
+    assert_true(page, folder)
+    second[1:3, 1:3] = start[1:3, 1:3]  # the other image has what this one gave
+    shown = f"canvas => ({PIXELS})(canvas).rgba.filter((value, i) => i % 4 === 0)"
+    grey = np.array(page.locator(".second canvas").evaluate(shown)).reshape(8, 8)
+    assert np.abs(grey - true_decode(folder, second)).max() <= 1
+
+
+def test_what_is_alike_lights_up(page: Page, coded_app: str) -> None:
+    open_board(page, coded_app)
+    start, _ = seen(page)
+    page.locator(".cell").nth(0).hover()
+    expect(page.locator(".code.lit")).to_have_attribute("data-code", str(start[0, 0]))
+    expect(page.locator(".status")).to_contain_text(f"row 1, column 1: code {start[0, 0]}")
+    own = page.locator(".decode .own").bounding_box()
+    picture = page.locator(".decode canvas").bounding_box()
+    assert own and picture
+    assert abs(own["x"] - picture["x"]) < 2 and abs(own["width"] - picture["width"] / 4) < 2
+    page.locator(f".code[data-code='{start[0, 0]}']").hover()
+    expect(page.locator(".cell.alike")).to_have_count(int((start == start[0, 0]).sum()))
+
+
+def test_a_page_that_does_not_fit_says_which_do(page: Page, coded_app: str) -> None:
+    page.goto(f"{coded_app}/traversals?checkpoint=coded")
+    expect(page.get_by_test_id("stAlert")).to_contain_text(
+        "coded is a model of images whose latent is a grid of 4 × 4 codes"
+    )
+    page.get_by_test_id("stMain").get_by_role("link", name="Codebook").click()
+    page.wait_for_selector(READY)
+    page.goto(f"{coded_app}/codebook?checkpoint=vae-digits")
+    expect(page.get_by_test_id("stAlert")).to_contain_text(
+        "edits a grid of codes; vae-digits is a model of images whose latent"
+    )
+    page.goto(f"{coded_app}/samples?checkpoint=waves")
+    expect(page.get_by_test_id("stAlert")).to_contain_text(
+        "shows pictures; waves is a model of waveforms of 4,096 samples"
+    )
+
+
+def test_explore_leads_to_the_page_that_fits(page: Page, coded_app: str) -> None:
+    page.goto(coded_app)
+    page.locator(".st-key-explore-coded button").locator("visible=true").first.click()
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("heading", name="Codebook of coded")).to_be_visible()
+    page.goto(f"{coded_app}/samples?checkpoint=coded")
+    page.wait_for_selector(".live .picture[data-state=ready]")
+    page.locator(".live .picture").click(position={"x": 5, "y": 5})
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("combobox", name="Start from")).to_have_value("The link's codes")

@@ -1,0 +1,255 @@
+"""A grid of codes in the explorer: where a code can be seen, what replacing it does, what it is near, its rate."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from coded import save_coded, save_waves
+from PIL import Image
+
+import trainer
+from explorer import board, codebook_figures, codes, rate, waves
+from explorer.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return save_coded(tmp_path_factory.mktemp("checkpoints") / "coded")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return save_waves(tmp_path_factory.mktemp("checkpoints") / "waves")
+
+
+@pytest.fixture
+def grid(run: Run) -> np.ndarray:
+    return codes.encode(run, "codes", run.picture(5) / 255)
+
+
+def test_an_image_becomes_the_models_own_grid(run: Run, grid: np.ndarray) -> None:
+    with torch.no_grad():
+        own = run.model.encode(run.images.batch(torch.tensor([5])))
+    assert grid.shape == (4, 4) and np.array_equal(grid, own["codes"][0])
+    assert run.plain(own) == {"codes": grid.flatten().tolist()}
+    assert torch.equal(run.tensors(run.plain(own))["codes"], own["codes"])
+
+
+def test_cells_share_the_picture_and_reach_around_themselves(run: Run) -> None:
+    own, reach = codes.boxes(run, "codes")
+    assert own[0] == (0, 0, 2, 2) and own[6] == (2, 4, 4, 6) and own[15] == (6, 6, 8, 8)
+    covered = np.zeros((8, 8), int)
+    for top, left, bottom, right in own:
+        covered[top:bottom, left:right] += 1
+    assert (covered == 1).all()
+    assert reach[5] == (1, 1, 5, 5)  # the four by four pixels of one transposed convolution
+    assert codes.reach(run, "codes", [5, 6]) == (1, 1, 5, 7)
+    assert codes.middle(run, "codes") == 10
+
+
+def test_candidates_are_the_decodes_and_change_nothing_else(run: Run, grid: np.ndarray) -> None:
+    found = codes.candidates(run, "codes", grid, [5, 6], 2**20)
+    assert sorted(found.codes) == list(range(24))
+    usage = run.summary.codes["codes"].usage
+    assert (np.diff(usage[found.codes].astype(int)) <= 0).all()
+    top, left, bottom, right = found.box
+    before = codes.decode(run, "codes", grid[None])[0]
+    for code, picture in zip(found.codes[:5], found.pictures, strict=False):
+        edited = grid.copy()
+        edited.flat[[5, 6]] = code
+        whole = codes.decode(run, "codes", edited[None])[0]
+        assert np.abs(whole[top:bottom, left:right].astype(int) - picture).max() <= 1  # a batch rounds differently
+        whole[top:bottom, left:right] = before[top:bottom, left:right]
+        assert np.abs(whole.astype(int) - before).max() <= 1
+    assert (found.pictures.std(0) > 0).any()
+
+
+def test_fewer_candidates_where_there_is_no_room(run: Run, grid: np.ndarray) -> None:
+    every = codes.candidates(run, "codes", grid, [5], 2**20)
+    few = codes.candidates(run, "codes", grid, [5], 7 * 16)
+    assert len(few.codes) == 7 and np.array_equal(few.codes, every.codes[:7])
+    assert few.pictures.shape == (7, 4, 4, 1)
+
+
+def test_a_code_fills_cells_and_leaves_the_others() -> None:
+    grid = np.arange(6).reshape(2, 3)
+    found = codes.replaced(grid, [0, 4], np.array([7, 8]))
+    assert found.tolist() == [[[7, 1, 2], [3, 7, 5]], [[8, 1, 2], [3, 8, 5]]]
+    assert grid.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_tile_is_the_middle_of_a_constant_grid(run: Run) -> None:
+    tiles = codes.constant_tiles(run, "codes", np.array([3, 9]))
+    assert tiles.shape == (2, 2, 2, 1)
+    with torch.no_grad():
+        whole = trainer.to_bytes(run.model.decode({"codes": torch.full((1, 4, 4), 9)}))[0]
+    assert np.abs(tiles[1].astype(int) - whole[4:6, 4:6]).max() <= 1
+
+
+def test_neighbours_and_their_distances() -> None:
+    book = np.array([[0.0, 0], [3, 4], [0, 1], [0, 0]])
+    near, distances = codes.neighbours(book, 0, 3)
+    assert near.tolist() == [3, 2, 1] and distances.tolist() == [0, 1, 5]
+    near, _ = codes.neighbours(book, 3, 9)
+    assert near.tolist() == [0, 2, 1]  # a copy of a code is its neighbour, not the code itself
+
+
+def test_the_map_keeps_distances_of_a_plane() -> None:
+    flat = np.random.default_rng(0).normal(size=(20, 2)) @ np.array([[1.0, 2, 0], [0, 1, -1]])
+    places, share = codes.plane(flat)
+    assert share == pytest.approx(1)
+    assert np.linalg.norm(places[3] - places[7]) == pytest.approx(np.linalg.norm(flat[3] - flat[7]))
+    assert places[:, 0].var() >= places[:, 1].var()
+    assert codes.plane(np.ones((1, 3)))[0].tolist() == [[0, 0]]
+
+
+def test_places_of_a_code_come_from_different_images_first() -> None:
+    grids = np.array([[[1, 1], [1, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 0]]])
+    assert codes.occurrences(grids, 1, 3) == [(0, 0), (1, 1), (0, 1)]
+    assert codes.occurrences(grids, 2, 3) == []
+
+
+def test_surroundings_have_one_size_also_at_the_edge() -> None:
+    image = np.arange(64).reshape(8, 8, 1)
+    assert codes.surroundings(image, (2, 4, 4, 6))[..., 0].tolist() == image[0:6, 2:8, 0].tolist()
+    assert codes.surroundings(image, (0, 0, 2, 2))[..., 0].tolist() == image[0:6, 0:6, 0].tolist()
+    assert codes.surroundings(image, (6, 6, 8, 8), times=9).shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(("used", "ill"), [(64, False), (60, False), (40, True)])
+def test_a_codebook_with_idle_codes_is_sick(used: int, ill: bool) -> None:
+    counts = np.zeros((1, 1, 64), np.uint32)
+    counts[..., :used] = 5
+    said = codes.sickness(trainer.CodeCounts(counts, None))
+    assert bool(said) == ill
+    if ill:
+        assert "40 of 64 codes are in use, 24 are dead" in said and "restart" in said and "k-means" in said
+
+
+def test_all_used_but_one_for_everything_is_sick_too() -> None:
+    counts = np.ones((1, 1, 64), np.uint32)
+    counts[..., 7] = 100_000
+    assert "perplexity is 1.0" in codes.sickness(trainer.CodeCounts(counts, None))
+
+
+# -- what the browser is handed and what it reports --------------------------------------------------------------------
+
+
+def shown(run: Run, grid: np.ndarray) -> board.Board:
+    starts = np.stack([grid, grid[::-1]])
+    pictures = codes.decode(run, "codes", starts)
+    own, reach = codes.boxes(run, "codes")
+    order = np.arange(24)
+    return board.Board(
+        starts, starts, [5], pictures, pictures, [None, pictures[1]], codes.candidates(run, "codes", grid, [5], 2**20),
+        order, order / order.sum(), codes.constant_tiles(run, "codes", order), own, reach, 3,
+    )  # fmt: skip
+
+
+def test_a_payload_holds_what_its_header_says(run: Run, grid: np.ndarray) -> None:
+    given = shown(run, grid)
+    packed = given.pack()
+    (length,) = struct.unpack("<I", packed[:4])
+    head, pixels = json.loads(packed[4 : 4 + length]), packed[4 + length :]
+    assert (head["rows"], head["columns"], head["line"], head["revision"]) == (4, 4, False, 3)
+    assert head["originals"][0] is None and head["starts"] == [grid.flatten().tolist(), grid[::-1].flatten().tolist()]
+    at = head["candidates"]["pictures"]
+    found = np.frombuffer(pixels, np.uint8, int(np.prod(at["shape"])), at["offset"]).reshape(at["shape"])
+    assert np.array_equal(found, given.candidates.pictures)
+    assert len(head["reach"]) == 16
+
+
+def test_a_report_is_read_only_if_it_fits() -> None:
+    starts = np.zeros((1, 2, 2), np.int64)
+    good = {"grids": [[0, 1, 2, 3]], "cells": [3, 1, 3], "revision": 7}
+    found = board.read(good, starts, 4, 7)
+    assert found is not None and found.grids.tolist() == [[[0, 1], [2, 3]]] and found.cells == [1, 3]
+    grids = [[[0, 1, 2, 4]], [[0, 1, 2]], [[0, 1, 2, -1]], [[0, 1, 2, "a"]], [[0, 1, 2, 3]] * 2, []]
+    wrong = [None, "x", {**good, "revision": 6}, {**good, "more": 1}, *({**good, "grids": each} for each in grids)]
+    wrong += [{**good, "cells": cells} for cells in ([], [4], [-1])]
+    assert [board.read(raw, starts, 4, 7) for raw in wrong] == [None] * len(wrong)
+
+
+# -- rates -------------------------------------------------------------------------------------------------------------
+
+
+def test_rates_of_codes_by_hand(run: Run) -> None:
+    uniform, empirical = rate.of_codes(run, "codes")
+    assert uniform.bits == pytest.approx(16 * np.log2(24))
+    counts = run.summary.arrays["codes/codes/counts"].reshape(16, 24) / len(trainer.load_data("digits", size=300))
+    assert empirical.bits == pytest.approx(-sum(p * np.log2(p) for row in counts for p in row if p > 0))
+    assert rate.of_prior(run, "codes", run.images, 3) is None
+
+
+def test_files_are_counted_as_they_are_written(run: Run) -> None:
+    told: list[float] = []
+    found = {each.name: each for each in rate.of_files(run, run.images, 5, told.append)}
+    pictures = [run.picture(number)[..., 0] for number in range(5)]
+    assert told and found["PNG"].bits - found["PNG, pixels alone"].bits == 8 * 57
+    lengths = []
+    for picture in pictures:
+        out = io.BytesIO()
+        Image.fromarray(picture).save(out, "png", optimize=True)
+        lengths.append(8 * len(out.getvalue()))
+    assert found["PNG"].bits == pytest.approx(np.mean(lengths))
+    assert 0 < found["JPEG, pixels alone"].bits < found["JPEG"].bits
+
+
+def test_the_frame_of_a_png_is_57_bytes() -> None:
+    """The IDAT of one black pixel, compressed, and the rest of the file."""
+    file = rate.written(np.zeros((1, 1, 1), np.uint8), "png")
+    (length,) = struct.unpack(">I", file[33:37])
+    assert file[37:41] == b"IDAT" and len(file) - length == rate.PNG_FRAME
+
+
+def test_jpeg_has_the_lowest_quality_that_is_as_near(run: Run) -> None:
+    found = next(each for each in rate.of_files(run, run.images, 5) if each.name == "JPEG")
+    quality = int(found.note.split("quality ")[1].split(":")[0])
+    pixels = [run.picture(number) for number in range(5)]
+    x = run.images.batch(torch.arange(5))
+    with torch.no_grad():
+        own = float(trainer.psnr(x, run.model.decode(run.model.encode(x))).mean())
+    assert rate.jpegs(pixels, quality)[0] >= own
+    assert quality == 1 or rate.jpegs(pixels, quality - 1)[0] < own
+
+
+def test_scan_bytes_are_what_follows_the_last_header() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8)
+    file = rate.written(image, "jpeg", quality=50)
+    begin = file.index(b"\xff\xda")
+    (length,) = struct.unpack(">H", file[begin + 2 : begin + 4])
+    assert rate.scan_bytes(file) == len(file[begin + 2 + length : -2]) > 16
+
+
+# -- waveforms ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_waveform_is_decoded_played_and_drawn(line: Run) -> None:
+    assert line.is_line and line.latent_title == "a grid of 1 × 64 codes out of 8"
+    grid = codes.encode(line, "codes", line.images.batch(torch.tensor([0]))[0].permute(1, 2, 0).numpy())
+    wave = waves.of(line, {"codes": grid.flatten().tolist()})
+    assert wave.shape == (4096,) and wave.min() >= 0 and wave.max() <= 1
+    assert waves.rate_of(line) == 8000
+    assert waves.played(np.array([0, 0.5, 1])).tolist() == [-32767, 0, 32767]
+    drawn = waves.drawn(np.array([[[255], [128], [0]]], np.uint8))
+    assert drawn.shape == (32, 3, 1) and drawn[0, 0] == 255 and drawn[31, 2] == 255
+    assert (drawn.max(0) == 255).all()  # no column is empty
+    assert codes.boxes(line, "codes")[0][3] == (0, 192, 1, 256)
+
+
+def test_figures_say_what_they_count(run: Run) -> None:
+    counts = run.summary.codes["codes"]
+    figure = codebook_figures.usage(counts, 3)
+    bars = figure.data[0]
+    assert f"{counts.used} of 24 codes in use" in figure.layout.title.text
+    assert np.nansum(bars.y) == pytest.approx(100) and list(bars.marker.color).count("#D55E00") == 1
+    assert codebook_figures.where(counts, 3).data[0].z.shape == (4, 4)
+    assert counts.by_class is not None
+    table = codebook_figures.by_class(counts, [str(digit) for digit in range(10)]).data[0]
+    assert table.z.sum(1) == pytest.approx(100)
+    assert np.array_equal(codebook_figures.entropy(counts).data[0].z, counts.entropy)

@@ -1,0 +1,69 @@
+"""python -m trainer stage NAME CHECKPOINT: its options, made from the stage's own, and the run that they ask for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from trainer import checkpoint, device, distributed, stages, turns
+from trainer.config import Config, now, versions
+from trainer.files import claimed
+from trainer.options import Options
+from trainer.stage import build, line_name
+from trainer.train import TrainOptions
+from trainer.train_command import Run, command_from, read_all, report, this_command
+
+
+def command_of(name: str) -> type[Options]:
+    """The options of `stage NAME`: the stage's own, the loop's and the run's, with their bounds in the help."""
+    return command_from(name, stages.about(name), stages.get(name).Options, TrainOptions, Run)
+
+
+def train(name: str, folder: Path, chosen: Options) -> None:
+    """Train a stage on top of the checkpoint in a folder, on the data that it was trained on.
+
+    Raises ValueError for options or a model that the stage does not take, or where it is there already; what loading
+    the checkpoint and its data raise.
+    """
+    from trainer.fit import fit
+
+    options, training, run = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run)
+    assert isinstance(training, TrainOptions) and isinstance(run, Run)
+    where = device.choose(run.device, run.threads)
+    base = checkpoint.describe(folder)
+    out = folder / name
+    config = Config(
+        model=name,
+        base=base.digest,
+        options=options.model_dump(mode="json"),
+        shape=base.config.shape,
+        data=base.config.data,
+        training=training.model_dump(mode="json"),
+        command=this_command(),
+        trained=now(),
+        parameters=0,
+        steps_done=0,
+        note=run.note,
+        half=run.half,
+        versions=versions(),
+    )
+    stage = build(config, checkpoint.load(folder))
+    config = config.model_copy(update={"parameters": sum(p.numel() for p in stage.parameters())})
+    with ExitStack() as held:
+        if distributed.rank() == 0:
+            check_new(out)
+            held.enter_context(claimed(out))
+            if run.queue:
+                held.enter_context(turns.turn(str(where), line_name(out, config)))
+        finished = fit(out, config, where, tensorboard=run.tensorboard)
+    report(out, finished)
+
+
+def check_new(folder: Path) -> None:
+    """Raise ValueError that says how to go on where a stage is there already."""
+    if (folder / "config.json").exists():
+        raise ValueError(
+            f'"{folder}" holds a training already. Go on with it: python -m trainer resume {folder}; or remove that '
+            "folder first"
+        )
+    checkpoint.check_folder(folder)

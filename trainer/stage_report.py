@@ -1,0 +1,65 @@
+"""What is measured of a second stage and written beside its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer import data
+from trainer.card import terms_table, training_lines
+from trainer.config import Config
+from trainer.data import Images
+from trainer.files import write_text
+from trainer.measuring import MEASURED, term_arrays
+from trainer.stage import Figures, Stage
+from trainer.summary import Summary, save_summary
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """The config that says what was measured; the test terms and "figures/NAME" as a summary; and the card."""
+
+    config: Config
+    summary: Summary
+    card: str
+
+    @classmethod
+    def of(cls, name: str, stage: Stage, images: Images, test: Images, config: Config) -> StageReport:
+        """Measure the weights as they stand; `name` is CHECKPOINT/STAGE, the images what it trains on."""
+        figures = stage.figures(images, test)
+        arrays = term_arrays(stage, test) | {f"figures/{what}": np.array(value) for what, (value, _) in figures.items()}
+        first = {what: f"{value:.1f} {unit}" for what, (value, unit) in list(figures.items())[:1]}
+        summary = Summary({what: array.astype(np.float32) for what, array in arrays.items()})
+        config = config.model_copy(update={"measured": first})
+        return cls(config, summary, card(name, config, stage, summary, figures, test))
+
+    def write(self, folder: Path) -> None:
+        """summary.npz and the card; the config is for the caller to write last."""
+        save_summary(folder, self.summary)
+        write_text(folder / "README.md", self.card)
+
+
+def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Figures, test: Images) -> str:
+    """README.md of a stage's folder."""
+    base = name.rpartition("/")[0]
+    lines = [
+        f"# {name}",
+        "",
+        f"A `{config.model}` on top of `{base}`, on `{config.data.title}`: {config.parameters:,} parameters, "
+        f"{config.steps_done:,} steps. It goes with the weights {config.base} of `{base}` only.",
+        "",
+        *training_lines(config),
+        "",
+        f"Measured on {min(len(test), MEASURED):,} images of the test split; seed of the training: "
+        f"{config.training.get('seed', 0)}.",
+        "",
+        *terms_table(stage, summary),
+        "",
+        *(f"* {what}: {value:.1f} {unit}" for what, (value, unit) in figures.items()),
+        *(f"* {what}: {value}" for what, value in stage.facts().items()),
+        "",
+        "Data: " + data.about(config.data.name),
+    ]
+    return "\n".join(lines) + "\n"
