@@ -28,6 +28,11 @@ def started(pid: int) -> str | None:
     return None if not state or state.startswith("Z") else begun.strip()
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def accelerators() -> list[str]:
     """One line per GPU, with its use and memory, where nvidia-smi is there to tell."""
     if not shutil.which("nvidia-smi"):

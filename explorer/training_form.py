@@ -13,6 +13,7 @@ import trainer
 from explorer import curves, form, jobs, pictures, run
 from explorer.controls import literal
 from explorer.form import CHOICE, REAL, TOGGLE, WHOLE, Entry
+from explorer.job import options_of
 
 if TYPE_CHECKING:
     from trainer import Checkpoint, Images
@@ -43,7 +44,7 @@ def fill(checkpoint: Checkpoint) -> None:
     """Fill the form with what a checkpoint was trained with; for a callback."""
     from trainer import models
 
-    config, values = checkpoint.config, jobs.options_of(checkpoint)
+    config, values = checkpoint.config, options_of(checkpoint)
     if config.model not in models.names():
         return
     fields = [*form.entries(models.get(config.model).Options), *form.entries(trainer.TrainOptions), *_places()]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_device import Spy
 from torch import Tensor
 
 from trainer import models
@@ -16,7 +17,8 @@ from trainer.data import Images
 from trainer.latent import Codes, Latent, LatentModel
 from trainer.stages import code_prior
 from trainer.stages.code_prior import CodePrior, CodePriorOptions, place_shares
-from trainer.train import TrainOptions, train
+from trainer.step import Step
+from trainer.train import TrainOptions, start, train
 from trainer.trainable import NOTHING
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "dropout": 0.0}
@@ -172,7 +174,7 @@ def test_it_reaches_the_entropy_of_a_markov_chain() -> None:
     torch.manual_seed(0)
     prior = CodePrior(base, CodePriorOptions.read({**SMALL, "width": 32}), 0)
     images, test = (prior.images_of(base, images) for images in sets)
-    for _ in train(prior, images, TrainOptions(steps=500, batch=64, rate=5e-3, every=500)):
+    for _ in train(prior, images, TrainOptions(steps=300, batch=64, rate=1e-2, every=300)):
         pass
     figures = {name: value for name, (value, _) in prior.eval().figures(images, test).items()}
     alone = float(torch.special.entr(start).sum()) * 12 / math.log(2)
@@ -219,6 +221,17 @@ def test_the_loss_reaches_every_parameter() -> None:
     prior.loss(terms).backward()
     for name, parameter in prior.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_a_step_reads_no_value_and_brings_none() -> None:
+    """So that a device can record it."""
+    prior = build(2, 3, 5, classes=3, dropout=0.1)
+    codes = Images("some", random_codes(prior, 64)[:, None].int(), torch.arange(64) % 3, ("a", "b", "c"))
+    step = Step(prior.train(), codes, start(prior, TrainOptions()))
+    step(torch.arange(16))  # what is made once may come from the host
+    with Spy() as spy:
+        step(torch.arange(16))
+    assert spy.found == []
 
 
 # ---- what is refused

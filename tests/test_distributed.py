@@ -15,8 +15,9 @@ import pytest
 import torch
 from commandline import REPOSITORY, call, environment, history_of, weights_of
 from test_kill import FORKS, ended
+from test_lock import until
 
-from trainer import checkpoint, distributed
+from trainer import checkpoint, distributed, turns
 from trainer.models.vae import VAE
 
 RUN = ["--data", "digits", "--size", 200, "--steps", 24, "--every", 5, "--device", "cpu", "--latents", 3]
@@ -126,6 +127,46 @@ def test_a_batch_that_cannot_be_shared_is_a_sentence(tmp_path: Path, said: Path)
     code, heard = both(said, "train", "vae", *SMALL, "--batch", 33, "--out", tmp_path / "two")
     assert code == 2
     assert heard == "error: a batch of 33 images is not of equal parts for 2 processes: choose a multiple\n"
+
+
+def _queued(rank: int, port: int, arguments: list[Any], said: str, home: str) -> None:
+    """One of two processes that leaves a file when it waits for something, and when it joins the other."""
+    import time
+
+    import torch.distributed as dist
+
+    join, sleep = dist.init_process_group, time.sleep
+
+    def joining(*given: Any, **named: Any) -> None:
+        Path(f"{said}{rank}-joins").touch()
+        join(*given, **named)
+
+    def waiting(seconds: float) -> None:
+        Path(f"{said}{rank}-waits").touch()
+        sleep(seconds)
+
+    dist.init_process_group, time.sleep = joining, waiting
+    os.environ["LATENT_EXPLORER_HOME"] = home
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # as under torchrun, whose own process holds the store
+    _rank(rank, port, arguments, said, 0)
+
+
+def test_the_others_wait_as_long_as_the_first_one_waits_in_the_line(
+    tmp_path: Path, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not begin to form a group, which has to be done within a time."""
+    home = str(tmp_path / "home")
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", home)
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    command = ["train", "vae", *SMALL, "--queue", "--out", tmp_path / "two"]
+    processes = [FORKS.Process(target=_queued, args=(rank, store.port, command, str(said), home)) for rank in (0, 1)]
+    with turns.turn("cpu", tmp_path / "other"):
+        for process in processes:
+            process.start()
+        until(lambda: turns.waiting("cpu") and Path(f"{said}1-waits").exists())
+        assert not Path(f"{said}0-joins").exists() and not Path(f"{said}1-joins").exists()
+    assert [ended(process) for process in processes] == [0, 0]
+    assert Path(f"{said}1-joins").exists() and checkpoint.describe(tmp_path / "two").config.steps_done == 24
 
 
 def test_what_one_refuses_is_said_once(tmp_path: Path, said: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,17 +10,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
-from commandline import REPOSITORY, environment
+from commandline import REPOSITORY, call, environment
 from pydantic import Field
 
 import trainer
 from explorer import curves, films, form, jobs, live, processes
-from trainer import models, turns
+from explorer.job import (
+    ALIVE,
+    DIED,
+    ENDING,
+    FINISHED,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    WAITING,
+    Job,
+    known_as,
+    last_step,
+    options_of,
+)
+from trainer import fit, models, snapshots, turns
 from trainer.forecast import estimate
 from trainer.options import Options, needs
 from trainer.train import TrainOptions
@@ -30,16 +46,27 @@ ENDLESS = {**QUICK, "steps": 10_000_000, "every": 50}
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A person's folder and a folder of checkpoints that are thrown away, with what still runs in them."""
+    """A person's folder and a folder of checkpoints that are thrown away, with every process that works for them."""
     monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "checkpoints").mkdir()
     yield tmp_path
-    for job in jobs.jobs():
-        if jobs.is_alive(job):
-            os.kill(job.pid, signal.SIGKILL)
-            until(lambda job=job: not jobs.is_alive(job))
+    left = working_for(tmp_path / "home")
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    for pid in left:
+        until(lambda pid=pid: processes.reap(pid) or processes.started(pid) is None)
+
+
+def working_for(home: Path) -> list[int]:
+    """The numbers of the processes that were started with this folder as the person's, whoever started them."""
+    found = [job.pid for job in jobs.jobs() if job.runs()]
+    for path in Path("/proc").glob("[0-9]*/environ"):  # Linux
+        with contextlib.suppress(OSError):
+            if f"LATENT_EXPLORER_HOME={home}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return sorted({*found} - {os.getpid()})
 
 
 def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
@@ -51,19 +78,19 @@ def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
     return found
 
 
-def reaches(job: jobs.Job, *states: str) -> str:
+def reaches(job: Job, *states: str) -> str:
     """Wait until a job is in one of the states; any other end is a failure."""
 
     def arrived() -> str:
-        state = jobs.state(job)
-        assert state in (*jobs.ALIVE, *states), f"{state}: {jobs.last_words(job)}"
+        state = job.state()
+        assert state in (*ALIVE, *states), f"{state}: {job.last_words()}"
         return state if state in states else ""
 
     return str(until(arrived))
 
 
-def measured(job: jobs.Job) -> int:
-    return jobs.last_step(job.checkpoint) if job.checkpoint else 0
+def measured(job: Job) -> int:
+    return last_step(job.checkpoint) if job.checkpoint else 0
 
 
 # ---- a job
@@ -73,14 +100,14 @@ def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
     job = jobs.start("one", "beta_vae", ENDLESS, device="cpu")
     with pytest.raises(ValueError, match='called "one" already'):
         jobs.start("one", "vae", QUICK)
-    reaches(job, jobs.RUNNING)
+    reaches(job, RUNNING)
     until(lambda: measured(job) >= 100)
     trainer.send_order(job.path, {"knob": "beta", "value": 9.0})
     until(lambda: any(line.get("beta") == 9.0 for line in job.checkpoint.history()))  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="stop it first"):
         jobs.delete("one")
     jobs.stop(job)
-    reaches(job, jobs.STOPPED)
+    reaches(job, STOPPED)
     assert jobs.jobs() == [job] == [jobs.find("one")]
     (found,) = trainer.checkpoints()
     done = found.config.steps_done
@@ -89,7 +116,7 @@ def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
     again = jobs.resume(found)
     until(lambda: measured(again) > done)
     jobs.stop(again)
-    reaches(again, jobs.STOPPED)
+    reaches(again, STOPPED)
     assert [turn.changed for turn in trainer.checkpoints()[0].config.turned] == [{"beta": 9.0}]
     words = [said for _, said in curves.events(trainer.checkpoints()[0].history())]
     assert words == ["beta = 9", "stopped", "stopped"]
@@ -99,34 +126,34 @@ def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
 
 def test_a_closed_form_is_finished(places: Path) -> None:
     job = jobs.start("pca", "pca", {"data": "digits"}, device="cpu")
-    reaches(job, jobs.FINISHED)
-    assert jobs.last_words(job).startswith("wrote ")
+    reaches(job, FINISHED)
+    assert job.last_words().startswith("wrote ")
 
 
 def test_a_job_that_was_killed_has_died_and_goes_on(places: Path) -> None:
     job = jobs.start("killed", "vae", ENDLESS, device="cpu")
-    reaches(job, jobs.RUNNING)
+    reaches(job, RUNNING)
     os.kill(job.pid, signal.SIGKILL)
-    reaches(job, jobs.DIED)
+    reaches(job, DIED)
     checkpoint = job.checkpoint
     assert checkpoint
     again = jobs.resume(checkpoint)
-    reaches(again, jobs.RUNNING)
+    reaches(again, RUNNING)
     jobs.stop(again)
-    assert reaches(again, jobs.STOPPED)
+    assert reaches(again, STOPPED)
 
 
 def test_a_job_that_cannot_run_shows_the_last_lines_of_its_log(places: Path) -> None:
     job = jobs.start("wild", "vae", {**QUICK, "size": 10_000_000}, device="cpu")
-    reaches(job, jobs.DIED)
-    assert "size=10000000 does not fit" in jobs.last_words(job, 1)
+    reaches(job, DIED)
+    assert "size=10000000 does not fit" in job.last_words(1)
     assert job.checkpoint is None  # nothing was saved, so nothing can go on
 
 
 def test_a_reused_process_number_is_no_job(places: Path) -> None:
-    job = jobs.Job(str(places / "checkpoints" / "old"), "cpu", [], os.getpid(), "another time", 0.0)
-    assert processes.started(os.getpid()) and not jobs.is_alive(job)
-    assert jobs.state(job) == jobs.DIED
+    job = Job(str(places / "checkpoints" / "old"), "cpu", (), os.getpid(), "another time", 0.0)
+    assert processes.started(os.getpid()) and not job.is_alive()
+    assert job.state() == DIED
     assert processes.started(2**22 + 1) is None
 
 
@@ -148,35 +175,157 @@ def test_names_that_are_none(name: str) -> None:
         jobs.delete(name)
 
 
+def test_what_a_job_says_follows_its_phases(places: Path) -> None:
+    """Stopped, it is measured; and one that was finished trains again, as soon as it goes on."""
+    folder = places / "checkpoints" / "one"
+    quick = ["--data", "digits", "--size", 100, "--batch", 16, "--hidden", 8, "--device", "cpu"]
+    assert call("train", "vae", "--out", folder, "--steps", 5, *quick) == 0
+    job = Job(str(folder))
+    assert job.state() == FINISHED
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit, "_finish", lambda *given: seen.append(job.state()))
+        whole = snapshots.Snapshots.take
+        patched.setattr(
+            snapshots.Snapshots, "take", lambda self, step: (seen.append(f"{job.state()} {step}"), whole(self, step))
+        )
+        assert call("resume", folder, "--steps", 3, "--device", "cpu") == 0
+    assert seen == ["running 5", "running 8", "measuring"] or seen[-1] == "measuring"
+    assert job.state() == DIED  # its measures were never written
+    assert call("resume", folder, "--device", "cpu") == 0
+    assert job.state() == FINISHED and not any("measuring" in line for line in job.checkpoint.history())  # type: ignore[union-attr]
+
+
+def test_a_job_that_goes_on_is_starting_until_it_says_how_far(places: Path) -> None:
+    job = jobs.start("one", "vae", {**QUICK, "steps": 30}, device="cpu")
+    reaches(job, FINISHED)
+    again = jobs.resume(job.checkpoint, more=10_000_000)  # type: ignore[arg-type]
+    assert again.state() == STARTING
+    seen = []
+    until(lambda: seen.append(again.state()) or measured(again) > 30)
+    assert set(seen) == {STARTING, RUNNING}
+    jobs.stop(again)
+    until(lambda: seen.append(again.state()) or seen[-1] == STOPPED)
+    assert ENDING in seen
+
+
+def test_a_training_of_a_terminal_is_a_job_too(places: Path) -> None:
+    folder = places / "checkpoints" / "mine"
+    command = [sys.executable, "-m", "trainer", "train", "vae", "--data=digits", "--size=200", "--hidden", "8"]
+    command += ["--steps=10000000", "--every=50", "--device=cpu", f"--out={folder}"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment(), stderr=subprocess.DEVNULL)
+    until(lambda: jobs.find("mine"))
+    job = jobs.find("mine")
+    assert job and not job.runs() and job.is_alive() and job.state() in (STARTING, RUNNING)
+    until(lambda: job.state() == RUNNING)
+    with pytest.raises(ValueError, match="is being trained already"):
+        jobs.resume(job.checkpoint)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="stop it first"):
+        jobs.delete("mine")
+    with pytest.raises(ValueError, match='called "mine" already'):
+        jobs.start("mine", "vae", QUICK)
+    jobs.stop(job)
+    assert process.wait(90) == 0
+    assert jobs.jobs() == [] and job.state() == STOPPED
+    jobs.delete("mine")
+    assert not folder.exists()
+
+
+def test_two_folders_of_checkpoints_share_a_name(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = jobs.start("same", "pca", {"data": "digits"}, device="cpu")
+    reaches(first, FINISHED)
+    monkeypatch.setenv("CHECKPOINTS", str(places / "others"))
+    (places / "others").mkdir()
+    assert jobs.jobs() == []
+    second = jobs.start("same", "pca", {"data": "digits", "latents": 3}, device="cpu")
+    assert jobs.jobs() == [second]
+    reaches(second, FINISHED)
+    jobs.delete("same")
+    assert first.path.is_dir() and first.last_words().startswith("wrote ")
+    monkeypatch.setenv("CHECKPOINTS", str(places / "checkpoints"))
+    assert jobs.jobs() == [first]
+
+
+def test_what_cannot_be_described_is_not_started(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    known_as(places / "checkpoints" / "one").mkdir(parents=True)  # where the description should come
+    with pytest.raises(OSError, match="cannot be written"):
+        jobs.start("one", "vae", ENDLESS, device="cpu")
+    assert started == [] and working_for(places / "home") == []
+    known_as(places / "checkpoints" / "one").rmdir()
+    whole, times = trainer.write_text, iter(range(9))
+
+    def write_once(path: Path, text: str) -> None:
+        if next(times):
+            raise OSError("the disk is full")
+        whole(path, text)
+
+    monkeypatch.setattr(trainer, "write_text", write_once)
+    with pytest.raises(OSError, match="the disk is full"):
+        jobs.start("one", "vae", ENDLESS, device="cpu")
+    assert len(started) == 1 and working_for(places / "home") == []
+
+
+def test_two_windows_that_start_the_same_start_one(places: Path) -> None:
+    with ThreadPoolExecutor(2) as windows:
+        both = [windows.submit(jobs.start, "one", "vae", ENDLESS, "cpu") for _ in range(2)]
+        errors = [window.exception() for window in both]
+    assert sum(error is None for error in errors) == 1
+    assert any('called "one" already' in str(error) for error in errors)
+    assert len(working_for(places / "home")) == 1
+
+
+@pytest.mark.parametrize(("cores", "said"), [(1, "--threads=1"), (2, "--threads=1"), (16, "--threads=15")])
+def test_a_page_keeps_a_core(cores: int, said: str, places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    job = jobs.start("one", "pca", {"data": "digits"}, device="cpu")
+    assert said in job.command
+    reaches(job, FINISHED)
+    assert jobs._threads("cuda") == []
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert jobs._threads("cpu") == []
+
+
+def test_a_duplicate_is_the_same(places: Path) -> None:
+    job = jobs.start("one", "vae", {**QUICK, "steps": 5, "half": True}, device="cpu")
+    reaches(job, FINISHED)
+    options = options_of(job.checkpoint)  # type: ignore[arg-type]
+    assert options["half"] is True and options["size"] == 200 and options["hidden"] == [16]
+
+
 # ---- the line
 
 
 def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None:
     first = jobs.start("first", "vae", ENDLESS, device="cpu")
-    reaches(first, jobs.RUNNING)
+    reaches(first, RUNNING)
     second, third, fourth = (jobs.start(name, "vae", ENDLESS, device="cpu") for name in ("second", "third", "fourth"))
     for job in (second, third, fourth):
-        reaches(job, jobs.WAITING)
-    assert set(trainer.waiting("cpu")) == {"second", "third", "fourth"}
-    trainer.reorder("cpu", ["second", "third", "fourth"])
+        reaches(job, WAITING)
+    assert set(trainer.waiting("cpu")) == {second.folder, third.folder, fourth.folder}
+    trainer.reorder("cpu", [second.folder, third.folder, fourth.folder])
     jobs.move_up(third)
-    assert trainer.waiting("cpu") == ["third", "second", "fourth"]
+    assert trainer.waiting("cpu") == [third.folder, second.folder, fourth.folder]
     jobs.cancel(second)
-    until(lambda: trainer.waiting("cpu") == ["third", "fourth"])
+    until(lambda: trainer.waiting("cpu") == [third.folder, fourth.folder])
     assert jobs.find("second") is None and not (places / "checkpoints" / "second").exists()
     os.kill(first.pid, signal.SIGKILL)  # the system releases its lock
-    reaches(third, jobs.RUNNING)
-    assert jobs.state(fourth) == jobs.WAITING and trainer.waiting("cpu") == ["fourth"]
+    reaches(third, RUNNING)
+    assert fourth.state() == WAITING and trainer.waiting("cpu") == [fourth.folder]
     os.kill(fourth.pid, signal.SIGKILL)
     until(lambda: trainer.waiting("cpu") == [])
 
 
 def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places: Path) -> None:
     for _ in range(2):
-        with turns.turn("cuda:0", "alone"):
+        with turns.turn("cuda:0", places / "alone"):
             assert trainer.waiting("cuda:0") == []
-    code = "from trainer import turns\nwith turns.turn('cuda:0', 'held'): print('in', flush=True); input()"
-    with turns.turn("cuda:1", "other"):
+    code = "import pathlib\nfrom trainer import turns\n"
+    code += "with turns.turn('cuda:0', pathlib.Path('held')): print('in', flush=True); input()"
+    with turns.turn("cuda:1", places / "other"):
         process = subprocess.Popen(
             [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True,

@@ -67,6 +67,26 @@ def assert_healthy(found: trainer.Checkpoint, counts: trainer.CodeCounts) -> Non
     assert f"perplexity {counts.perplexity:.1f}" in (found.path / "README.md").read_text()
 
 
+STAGES = [stage for found in SHIPPED for stage in found.stages]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"{stage.path.parent.name}-{stage.name}")
+def test_a_prior_takes_fewer_bits_than_each_place_alone(stage: trainer.Checkpoint) -> None:
+    assert {path.name for path in stage.path.iterdir()} - OF_A_RUN == FILES - {"preview.png"}
+    assert (stage.path / "model.safetensors").stat().st_size < 3e6
+    model = trainer.load(stage.path.parent)
+    assert list(model.stages) == ["code_prior"] and model.refused == [] and model.sample_note == ""
+    figures = trainer.load_summary(stage.path).arrays
+    assert figures["figures/prior"] < 0.75 * figures["figures/each place alone"]
+    assert figures["figures/prior, class known"] < figures["figures/prior"]
+    card = (stage.path / "README.md").read_text()
+    assert stage.config.command in card and stage.config.measured["prior"] in card
+    codes = model.sample(200, generator=torch.Generator().manual_seed(0))["codes"]
+    with torch.no_grad():
+        bits = -model.prior.log_prob(codes) / np.log(2)  # whose mean over its own samples is its entropy
+    assert float(bits.mean()) < 0.8 * figures["figures/each place alone"]
+
+
 def test_vae_mnist_is_as_good_as_its_net_can_be() -> None:
     """784-400-20 on grey pixels with a Bernoulli likelihood: -100.3 nats is what long trainings reach."""
     found = next(found for found in SHIPPED if found.name == "vae-mnist")

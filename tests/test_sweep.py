@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import REPOSITORY, assert_same_run, call, contents, environment, refused
+import torch
+from commandline import REPOSITORY, assert_same_run, call, contents, environment, refused, weights_of
 
-from trainer import checkpoint, models, sweep, train_command
+from trainer import checkpoint, models, sweep, train_command, turns
 from trainer.state import saved_step
 
 RUN = ["--data", "digits", "--size", 100, "--steps", 6, "--batch", 16, "--hidden", 8, "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for the device that is thrown away."""
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture
@@ -96,6 +103,7 @@ def test_a_second_run_completes_what_is_missing(
     (["--grid", "beta"], '--grid came as "beta", expected NAME=VALUE,VALUE'),
     (["--grid", "beta=1,,2"], '--grid came as "beta=1,,2"'),
     (["--grid", "beta=1,1"], "values that differ"),
+    (["--grid", "beta=1,1.0"], "beta-1-seed-0 and beta-1.0-seed-0 are one"),
     (["--grid", "beta=1,2", "beta=3"], "names an option twice"),
     (["--grid", "seed=1,2"], "say how many with --seeds"),
     (["--grid", "beta=2,3", "--capacity", "5"], "beta and capacity exclude each other"),
@@ -119,9 +127,62 @@ def test_a_folder_with_other_trainings_is_left_alone(
     assert call("sweep", "pca", "--data", "digits", "--grid", "latents=2,3", "--out", tmp_path, "--device", "cpu") == 0
     in_this_process.clear()
     said = refused(capsys, "sweep", "vae", *RUN, "--grid", "latents=2", "--out", tmp_path)
-    assert "holds a training of another model, data or options" in said
+    assert "holds a training with model pca, and vae is asked for now" in said
     assert call("sweep", "pca", "--data", "digits", "--grid", "latents=2,3", "--out", tmp_path, "--device", "cpu") == 0
     assert in_this_process == []
+
+
+@pytest.mark.parametrize(("more", "named"), [
+    (["--steps", 3], "with steps 6, and 3 is asked for now"),
+    (["--rate", 0.5], "with rate 0.001, and 0.5 is asked for now"),
+    (["--batch", 8], "with batch 16, and 8 is asked for now"),
+    (["--hidden", 9], "with hidden [8], and [9] is asked for now"),
+    (["--size", 90], "with size 100, and 90 is asked for now"),
+    (["--half"], "with half False, and True is asked for now"),
+])  # fmt: skip
+def test_a_second_call_that_asks_for_something_else_is_refused(
+    more: list[Any], named: str, tmp_path: Path, in_this_process: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["sweep", "vae", "--grid", "latents=2", "--out", tmp_path, *RUN]
+    assert call(*grid) == 0
+    before = contents(tmp_path / "latents-2-seed-0")
+    in_this_process.clear()
+    assert named in refused(capsys, *grid, *more)
+    assert in_this_process == [] and contents(tmp_path / "latents-2-seed-0") == before
+
+
+def test_steps_that_have_grown_are_taken(tmp_path: Path, in_this_process: list[list[str]]) -> None:
+    grid = ["sweep", "vae", "--grid", "latents=2,3", "--out", tmp_path, *RUN, "--no-decay"]
+    assert call(*grid) == 0
+    in_this_process.clear()
+    assert call(*grid, "--steps", 10, "--threads", 1) == 0
+    folders = [tmp_path / f"latents-{latents}-seed-0" for latents in (2, 3)]
+    assert in_this_process == [
+        ["resume", str(folder), "--steps=4", "--device=cpu", "--threads=1", "--queue"] for folder in folders
+    ]
+    assert [saved_step(folder) for folder in folders] == [10, 10]
+    in_this_process.clear()
+    assert call(*grid, "--steps", 10) == 0
+    assert in_this_process == []
+    assert call("train", "vae", *RUN, "--no-decay", "--steps", 10, "--latents", 2, "--out", tmp_path / "alone") == 0
+    alone, grown = weights_of(tmp_path / "alone"), weights_of(folders[0])
+    assert all(torch.equal(alone[name], grown[name]) for name in alone)
+
+
+def test_a_training_of_a_sweep_waits_for_the_device(tmp_path: Path) -> None:
+    """One device runs one job, whoever asks for it."""
+    command = [sys.executable, "-m", "trainer", "sweep", "vae", *map(str, RUN), "--grid", "latents=2"]
+    with turns.turn("cpu", tmp_path / "other"):
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "swept")], cwd=REPOSITORY, env=environment(), stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        wait_for(lambda: bool(turns.waiting("cpu")), process)
+        assert turns.waiting("cpu") == [str(tmp_path / "swept" / "latents-2-seed-0")]
+        process.send_signal(signal.SIGINT)  # also to the one that waits
+        _, said = process.communicate(timeout=90)
+        assert process.returncode == 130 and "Traceback" not in said and turns.waiting("cpu") == []
+    assert not (tmp_path / "swept" / "latents-2-seed-0").exists()
 
 
 def test_words_say_the_options_that_are_not_the_defaults() -> None:
@@ -197,6 +258,7 @@ def test_a_cluster_runs_the_same_trainings(
     more = [*RUN[:-1], device, "--out", tmp_path / "swept"]
     assert call("sweep", "vae", "--grid", "latents=2,3", "--ray", "ray://head:10001", *more) == 0
     assert asked == {"address": "ray://head:10001", "num_gpus": gpus, "ended": True}
+    assert not any("--queue" in command for command in in_this_process)  # the cluster keeps a line of its own
     assert [checkpoint.describe(tmp_path / "swept" / f"latents-{n}-seed-0").config.steps_done for n in (2, 3)] == [6, 6]
 
 

@@ -15,6 +15,7 @@ from test_jobs import until
 
 import trainer
 from explorer import jobs
+from explorer.job import DIED
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     set_number(page, "beta", "8.5")
     for window in (page, other):
         expect(window.get_by_text(re.compile(r"After step [\d,]+: beta = 8.5"))).to_be_visible()
+        expect(window.get_by_role("spinbutton", name="beta", exact=True).last).to_have_value("8.5")
 
     page.get_by_role("button", name="Stop", exact=True).click()
     for window in (page, other):
@@ -109,7 +111,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
 
 def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, empty_app: str, places: Path) -> None:
     job = jobs.start("broken", "vae", {"data": "digits", "size": 10_000_000}, device="cpu")
-    test_jobs.reaches(job, jobs.DIED)
+    test_jobs.reaches(job, DIED)
     page.goto(f"{empty_app}/train")
     expect(page.get_by_role("alert")).to_contain_text("broken died")
     expect(page.get_by_text("does not fit data set")).to_be_visible()

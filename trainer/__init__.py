@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trainer.files import replacing, write_text
     from trainer.forecast import Estimate, estimate
     from trainer.latent import Codes, Density, Gaussian, Latent, LatentModel, Part
+    from trainer.lock import alone, is_trained
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
     from trainer.options import Options
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from trainer.train import TrainOptions
     from trainer.train_command import Place, command_words
     from trainer.trainable import total
-    from trainer.turns import reorder, waiting
+    from trainer.turns import reorder, waiting, waits_for
 
 _HOME = {
     "Checkpoint": "trainer.checkpoint",
@@ -63,6 +64,7 @@ _HOME = {
     "TrainOptions": "trainer.train",
     "about_data": "trainer.data:about",
     "add_models": "trainer.models:add",
+    "alone": "trainer.lock",
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
@@ -78,6 +80,7 @@ _HOME = {
     "grid": "trainer.sheet",
     "home": "trainer.places",
     "ink_box": "trainer.look",
+    "is_trained": "trainer.lock",
     "load": "trainer.checkpoint",
     "load_data": "trainer.data:load",
     "load_film": "trainer.snapshots",
@@ -95,6 +98,7 @@ _HOME = {
     "total": "trainer.trainable",
     "turnable": "trainer.control",
     "waiting": "trainer.turns",
+    "waits_for": "trainer.turns",
     "write_text": "trainer.files",
 }
 __all__ = [
@@ -117,6 +121,7 @@ __all__ = [
     "TrainOptions",
     "about_data",
     "add_models",
+    "alone",
     "check_name",
     "checkpoints",
     "choose_device",
@@ -132,6 +137,7 @@ __all__ = [
     "grid",
     "home",
     "ink_box",
+    "is_trained",
     "load",
     "load_data",
     "load_film",
@@ -149,6 +155,7 @@ __all__ = [
     "total",
     "turnable",
     "waiting",
+    "waits_for",
     "write_text",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from pydantic import Field
@@ -12,10 +12,14 @@ from pydantic import Field
 from trainer import checkpoint, data, distributed, models, stage_command, stages, turns
 from trainer.config import Resumed, now, versions
 from trainer.files import replacing
+from trainer.lock import alone
 from trainer.options import Options
-from trainer.stage import base_folder, line_name
+from trainer.stage import base_folder
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _resume(
@@ -38,12 +42,20 @@ def _resume(
         queue: wait until the trainings that were queued before are done with the device
     """
     from trainer import device as devices
-    from trainer.fit import fit
-    from trainer.state import is_finished, saved_step
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
     where = devices.choose(device, threads)
+    checkpoint.describe_running(folder)  # which says it where there is none
+    with alone(folder) if distributed.rank() == 0 else nullcontext():
+        _go_on(folder, steps, rate, where, queue)
+
+
+def _go_on(folder: Path, steps: int, rate: float | None, where: torch.device, queue: bool) -> None:
+    """Resume in a folder that is this process's own by now."""
+    from trainer.fit import fit
+    from trainer.state import is_finished, saved_step
+
     found, done = checkpoint.describe_running(folder), saved_step(folder)
     training = TrainOptions.read(found.config.training)
     changed = {"steps": training.steps + steps, "rate": training.rate if rate is None else rate}
@@ -53,8 +65,7 @@ def _resume(
         return
     went_on = Resumed(step=done, command=this_command(), date=now(), versions=versions())
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    waits, name = queue and distributed.rank() == 0, line_name(folder, found.config)
-    with turns.turn(str(where), name) if waits else nullcontext():
+    with turns.turn(str(where), folder) if queue and distributed.rank() == 0 else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 
@@ -69,7 +80,9 @@ def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> Non
     from trainer import device as devices
     from trainer.report import measure
 
-    measure(folder, devices.choose(device))
+    checkpoint.describe(folder)  # which says it where there is none
+    with alone(folder):
+        measure(folder, devices.choose(device))
     print(f"measured {folder}: {', '.join(map(' '.join, checkpoint.describe(folder).config.measured.items()))}")
 
 
@@ -119,6 +132,9 @@ def _show(folder: tyro.conf.Positional[Path], /) -> None:
         print(f"Not used: {sentence}")
 
 
+DRAWN_AT_ONCE = 64  # images between two steps of the progress bar
+
+
 class Draw(Options):
     """What `sample` draws."""
 
@@ -142,6 +158,7 @@ def _sample(
     import math
 
     import torch
+    from tqdm import tqdm
 
     from trainer import sheet
 
@@ -155,7 +172,12 @@ def _sample(
     model = checkpoint.load(folder)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
-        images = model.decode(model.sample(count, temperature=temperature, generator=generator))
+        sizes = [min(DRAWN_AT_ONCE, count - start) for start in range(0, count, DRAWN_AT_ONCE)]
+        drawn = (
+            model.sample(n, temperature=temperature, generator=generator)
+            for n in tqdm(sizes, unit=f" times {DRAWN_AT_ONCE} images", leave=False, disable=None)
+        )
+        images = torch.cat([model.decode(z) for z in drawn])
     picture = sheet.contact_sheet(images, math.ceil(math.sqrt(count)), sheet.scale_for(model.shape))
     with replacing(out) as temporary:
         picture.save(temporary, "png")
@@ -202,12 +224,7 @@ def run(arguments: list[str]) -> None:
         name = arguments[1]
         train(name, tyro.cli(command_of(name), args=arguments[2:], prog=f"{prog} train {name}"))
     elif arguments[:1] == ["stage"] and arguments[1:] and not arguments[1].startswith("-"):
-        name, rest = arguments[1], arguments[2:]
-        folder = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
-        chosen = tyro.cli(stage_command.command_of(name), args=rest, prog=f"{prog} stage {name} CHECKPOINT")
-        if folder is None:
-            raise ValueError(f"stage {name} needs the folder of a checkpoint: {prog} stage {name} checkpoints/NAME")
-        stage_command.train(name, folder, chosen)
+        stage_command.run(arguments[1], arguments[2:], prog)
     elif arguments[:1] == ["sweep"] and arguments[1:] and not arguments[1].startswith("-"):
         from trainer.sweep import Grid, sweep
 

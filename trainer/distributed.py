@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from trainer.trainable import Trainable
 
 LOOK_EVERY = 8  # steps between two times that the processes ask each other whether to pause
+PATIENCE = timedelta(days=30)  # for a first process that waits in the line for its device
+SECONDS = 0.2  # between two looks whether it is here
+IS_HERE = "the first process is here"
 LAUNCHED_BY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -64,7 +69,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        _join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         dist.all_reduce(torch.zeros(1))  # all have read what they need before the first one writes
         yield device
     except RuntimeError as error:
@@ -74,6 +79,22 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     finally:
         if _is_joined():
             dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Become one group, once the first process is here: it may have waited long for its device, and how long a group
+    is given to form is for what goes wrong.
+    """
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
+    store, own, count = next(rendezvous("env://", timeout=PATIENCE))
+    if own == 0:
+        store.set(IS_HERE, "yes")
+    while not store.check([IS_HERE]):
+        time.sleep(SECONDS)
+    store.set_timeout(dist.default_pg_timeout)
+    dist.init_process_group(backend, store=store, rank=own, world_size=count)
 
 
 def check_batch(size: int) -> None:

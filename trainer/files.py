@@ -6,10 +6,12 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trainer.lock import alone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,22 +21,30 @@ _numbers = itertools.count()  # of temporary files, since threads share a proces
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder that can be written into, before anything that takes long; removed if nothing comes into it.
+    """Make a folder that can be written into, before anything that takes long, and be alone in it; removed if nothing
+    comes into it.
 
-    Raises OSError that says why it cannot be.
+    Raises OSError that says why it cannot be, ValueError where another process trains in it.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        _remove_empty(made)
+        raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
+    with alone(folder):  # if it is not, whoever is keeps what was made
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
-        yield
-    finally:
-        with suppress(OSError):  # one that is not empty stays, and so do those around it
-            for path in made:
-                path.rmdir()
+            yield
+        finally:
+            _remove_empty(made)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first; one that is not empty stays, and so do those around it."""
+    with suppress(OSError):
+        for path in folders:
+            path.rmdir()
 
 
 @contextmanager

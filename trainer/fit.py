@@ -16,7 +16,7 @@ from trainer import checkpoint, data, distributed, interrupt
 from trainer.config import Config, Turned
 from trainer.control import Control, as_turned
 from trainer.files import clear_leftovers
-from trainer.journal import Journal
+from trainer.journal import MEASURING, Journal
 from trainer.report import cost_of_half, report_of, round_to_half
 from trainer.snapshots import Snapshots
 from trainer.stage import assemble
@@ -84,7 +84,8 @@ def _fit(
         if resume and (folder / "state.safetensors").is_file():
             load_state(folder, model, state)
             lines = checkpoint.describe_running(folder).history()
-            journal = Journal(folder, config, [line for line in lines if line["step"] <= state.step])
+            lines = [line for line in lines if line["step"] <= state.step and MEASURING not in line]
+            journal = Journal(folder, config, lines)
             if rate is not None:
                 journal.add({"step": state.step, "changed": {"rate": rate}})
         else:
@@ -101,6 +102,7 @@ def _fit(
         elif not done:
             finished = _follow(model, images, options, state)
     if first:
+        journal.say_measuring(state.step)
         turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
         config = config.model_copy(update={"steps_done": state.step, "turned": turned})
         _finish(folder, model, images, test, config, journal.lines)
@@ -144,6 +146,8 @@ def _steps(
         asked = distributed.together(pause, stopped)
         distributed.agree(model, options.rate, False)
         snapshots.take(state.step)
+        if state.step:
+            journal.save(model, state, snapshots)  # what goes on says so from here on, and how far it will go
         ended = False
         while state.step < options.steps and not ended:
             rate = options.rate

@@ -17,6 +17,8 @@ from trainer.tensorboard import Events
 from trainer.train import TrainOptions
 from trainer.trainable import Trainable
 
+MEASURING = "measuring"
+
 
 class Journal:
     """The history of a run: in memory, and in the folder as it grows once the first save has made that."""
@@ -35,13 +37,20 @@ class Journal:
         if self.events:
             self.events.add(*lines)
         if self.is_there:
-            self._check_there()
-            path = self.folder / "history.jsonl"
-            try:
-                with path.open("a", encoding="utf-8") as file:
-                    file.write("".join(json.dumps(line) + "\n" for line in lines))
-            except OSError as error:
-                raise OSError(f'"{path}" cannot be written: {error.strerror}. The state is as it was saved.') from None
+            self._append(*lines)
+
+    def _append(self, *lines: dict[str, Any]) -> None:
+        self._check_there()
+        path = self.folder / "history.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
+        except OSError as error:
+            raise OSError(f'"{path}" cannot be written: {error.strerror}. The state is as it was saved.') from None
+
+    def say_measuring(self, step: int) -> None:
+        """Tell who watches that the steps are taken; the line is in no history that is kept."""
+        self._append({"step": step, MEASURING: True})
 
     def _check_there(self) -> None:
         if not self.folder.is_dir():

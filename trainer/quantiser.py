@@ -80,7 +80,7 @@ class Quantiser(nn.Module):
 
     def look_up(self, indices: Tensor) -> Tensor:
         """(b, …) -> (b, d, …), the inverse of `nearest` for what is a code."""
-        return self.read()[indices.long()].movedim(-1, 1)  # of bytes, which would be a mask
+        return self.read()[indices.long()].movedim(-1, 1)  # bytes would be read as a mask
 
     def forward(self, vectors: Tensor) -> Quantised:
         """Quantise (b, d, …). While training, `update` learns from it."""

@@ -49,12 +49,6 @@ def base_folder(folder: Path) -> Path:
     return Path(os.path.abspath(folder)).parent
 
 
-def line_name(folder: Path, config: Config) -> str:
-    """What a run is called where runs wait for a device: of a stage, CHECKPOINT.STAGE."""
-    name = checkpoint.name_of(folder)
-    return f"{base_folder(folder).name}.{name}" if config.base else name
-
-
 def build(config: Config, base: LatentModel) -> Stage:
     """A stage as configured, with fresh weights, where its model is."""
     from trainer import stages

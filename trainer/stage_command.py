@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+import tyro
+
 from trainer import checkpoint, device, distributed, stages, turns
 from trainer.config import Config, now, versions
 from trainer.files import claimed
+from trainer.lock import alone
 from trainer.options import Options
-from trainer.stage import build, line_name
+from trainer.stage import build
 from trainer.train import TrainOptions
 from trainer.train_command import Run, command_from, read_all, report, this_command
 
@@ -17,6 +20,15 @@ from trainer.train_command import Run, command_from, read_all, report, this_comm
 def command_of(name: str) -> type[Options]:
     """The options of `stage NAME`: the stage's own, the loop's and the run's, with their bounds in the help."""
     return command_from(name, stages.about(name), stages.get(name).Options, TrainOptions, Run)
+
+
+def run(name: str, arguments: list[str], prog: str) -> None:
+    """Read the words after `stage NAME` and train. Raises what `train` raises; tyro exits by itself."""
+    folder = Path(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else None
+    chosen = tyro.cli(command_of(name), args=arguments, prog=f"{prog} stage {name} CHECKPOINT")
+    if folder is None:
+        raise ValueError(f"stage {name} needs the folder of a checkpoint: {prog} stage {name} checkpoints/NAME")
+    train(name, folder, chosen)
 
 
 def train(name: str, folder: Path, chosen: Options) -> None:
@@ -27,9 +39,9 @@ def train(name: str, folder: Path, chosen: Options) -> None:
     """
     from trainer.fit import fit
 
-    options, training, run = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run)
-    assert isinstance(training, TrainOptions) and isinstance(run, Run)
-    where = device.choose(run.device, run.threads)
+    options, training, asked = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run)
+    assert isinstance(training, TrainOptions) and isinstance(asked, Run)
+    where = device.choose(asked.device, asked.threads)
     base = checkpoint.describe(folder)
     out = folder / name
     config = Config(
@@ -43,8 +55,8 @@ def train(name: str, folder: Path, chosen: Options) -> None:
         trained=now(),
         parameters=0,
         steps_done=0,
-        note=run.note,
-        half=run.half,
+        note=asked.note,
+        half=asked.half,
         versions=versions(),
     )
     stage = build(config, checkpoint.load(folder))
@@ -53,9 +65,10 @@ def train(name: str, folder: Path, chosen: Options) -> None:
         if distributed.rank() == 0:
             check_new(out)
             held.enter_context(claimed(out))
-            if run.queue:
-                held.enter_context(turns.turn(str(where), line_name(out, config)))
-        finished = fit(out, config, where, tensorboard=run.tensorboard)
+            held.enter_context(alone(out))
+            if asked.queue:
+                held.enter_context(turns.turn(str(where), out))
+        finished = fit(out, config, where, tensorboard=asked.tensorboard)
     report(out, finished)
 
 

@@ -1,6 +1,7 @@
 """python -m trainer sweep NAME: ordinary trainings, one for each point of a grid and each seed, each in its folder.
 
-They run one after another, or on a Ray cluster. A sweep that is called again completes what is missing.
+They run one after another, each in the line for the device like any job, or on a Ray cluster. A sweep that is called
+again completes what is missing, and takes the steps that --steps has grown by.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from trainer import checkpoint, data, device, models
+from trainer.config import Config
 from trainer.options import Options
 from trainer.state import is_finished
 from trainer.train import TrainOptions
-from trainer.train_command import checked, words
+from trainer.train_command import Place, checked, command_words, words
 
 LAST_LINES = 3  # of what a training that failed said
 
@@ -82,13 +84,18 @@ def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
         raise ValueError(f"--grid names an option twice: {', '.join(names)}")
     device.choose(values["device"])  # refused once, and not by each
     data.load(values["data"], "train", values["size"], values["side"])
-    jobs = []
+    jobs: dict[str, Job] = {}
     for point in itertools.product(*(found for _, found in axes)):
         for seed in range(values["seed"], values["seed"] + asked.seeds):
             at = [*zip(names, point, strict=True), ("seed", str(seed))]
             folder = values["out"] / "-".join(f"{field}-{value}" for field, value in at).lower()
-            jobs.append(_job(name, folder, {**values, **dict(at), "out": folder}))
-    return jobs
+            one = {**values, **dict(at), "out": folder, "queue": values["queue"] or not asked.ray}
+            options, training, place = checked(name, one)
+            what = f"{options!r} {training!r}"  # the values as they were read
+            if what in jobs:
+                raise ValueError(f"{jobs[what].folder.name} and {folder.name} are one: give --grid values that differ")
+            jobs[what] = _job(name, options, training, place)
+    return list(jobs.values())
 
 
 def _axis(text: str, fields: dict[str, Any]) -> tuple[str, list[str]]:
@@ -106,17 +113,34 @@ def _axis(text: str, fields: dict[str, Any]) -> tuple[str, list[str]]:
     return field, values
 
 
-def _job(name: str, folder: Path, values: dict[str, Any]) -> Job:
-    options, training, place = checked(name, values)
+def _job(name: str, options: Options, training: TrainOptions, place: Place) -> Job:
+    folder = place.out
     if not (folder / "config.json").exists():
         checkpoint.check_folder(folder)
         return Job(folder, ["train", name, *words(options), *words(training), *words(place)])
     config = checkpoint.describe_running(folder).config
-    there = (config.model, config.options, data.whole_name(config.data.name), config.data.size)
-    if there != (name, options.model_dump(mode="json"), place.data, place.size):
-        raise ValueError(f'"{folder}" holds a training of another model, data or options: choose another --out')
-    finished = is_finished(folder, int(config.training["steps"]))
-    return Job(folder, None if finished else ["resume", str(folder), "--device", place.device])
+    _check_same(folder, config, name, {**options.model_dump(mode="json"), **training.model_dump(mode="json")}, place)
+    more = training.steps - int(config.training["steps"])
+    if is_finished(folder, training.steps):
+        return Job(folder, None)
+    how = {field: getattr(place, field) for field in ("device", "threads", "queue") if getattr(place, field)}
+    return Job(folder, ["resume", str(folder), *command_words({**({"steps": more} if more else {}), **how})])
+
+
+def _check_same(folder: Path, config: Config, name: str, asked: dict[str, Any], place: Place) -> None:
+    """Raise ValueError that names what the training in a folder has otherwise than it is asked for now, but for steps
+    that have grown.
+    """
+    asked = {"model": name, **asked, "data": place.data, "size": place.size, "side": place.side, "half": place.half}
+    data_there = {"data": data.whole_name(config.data.name), "size": config.data.size, "side": config.data.side}
+    there = {"model": config.model, **config.options, **config.training, **data_there, "half": config.half}
+    for option, value in asked.items():
+        grown = option == "steps" and there[option] <= value
+        if there.get(option) != value and not grown:
+            raise ValueError(
+                f'"{folder}" holds a training with {option} {there.get(option)}, and {value} is asked for now: choose '
+                "another --out, or ask for the same"
+            )
 
 
 def run(command: Sequence[str], log: str, place: str) -> int:

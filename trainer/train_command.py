@@ -131,7 +131,7 @@ def train(name: str, chosen: Options) -> None:
             checkpoint.check_folder(place.out)
             held.enter_context(claimed(place.out))
             if place.queue:
-                held.enter_context(turns.turn(str(where), checkpoint.name_of(place.out)))
+                held.enter_context(turns.turn(str(where), place.out))
         images = data.load(place.data, "train", place.size, place.side)
         config = Config(
             model=name,

@@ -2,7 +2,8 @@
 
 Everything is a file in the person's folder, `queue/DEVICE/`: the training that runs holds an operating-system lock on
 `lock`, each that waits holds one on a ticket of its own, and the system releases a lock when its process ends in any
-way. `order.json` lists names in the order that a person gave them; the others come after, by arrival.
+way. A ticket says when its training came and its folder, by which it is known. `order.json` lists folders in the order
+that a person gave them; the others come after, by arrival.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from trainer.files import write_text
+from trainer.lock import locked
 from trainer.places import home
 
 LOOK_EVERY = 0.2  # seconds
@@ -26,65 +27,59 @@ def _folder(device: str) -> Path:
     return home() / "queue" / device.replace(":", "-")
 
 
-def _locked(file: IO[str], shared: bool = False) -> bool:
-    """Take the system's lock on a file if it is free; it is released when the file is closed."""
-    import fcntl  # POSIX only
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def waiting(device: str) -> list[str]:
-    """The names of the trainings that wait for a device, the next one first."""
-    return [_name(ticket) for ticket in _line(device)]
+    """The folders, from the root on, of the trainings that wait for a device, the next one first."""
+    return [folder for folder, _ in _line(device)]
 
 
-def _name(ticket: str) -> str:
-    return ticket.rpartition(".")[0]  # a process has its number there
+def waits_for(folder: Path) -> str | None:
+    """The device that the training in a folder waits for, None if it waits for none."""
+    lines = (path.name.replace("-", ":") for path in (home() / "queue").glob("*/"))
+    return next((device for device in lines if str(folder.resolve()) in waiting(device)), None)
 
 
-def _line(device: str) -> list[str]:
-    """The tickets of those that wait, NAME.PID, the next one first."""
-    folder = _folder(device)
-    arrived: dict[str, float] = {}
-    for ticket in folder.glob("*.ticket"):
+def _line(device: str) -> list[tuple[str, str]]:
+    """The folder and the ticket's name of those that wait, the next one first."""
+    place = _folder(device)
+    arrived: dict[tuple[str, str], float] = {}
+    for ticket in place.glob("*.ticket"):
         try:
             with ticket.open() as file:
-                if not _locked(file, shared=True):  # so its owner lives
-                    arrived[ticket.stem] = float(file.read())
+                if not locked(file, shared=True):  # so its owner lives
+                    when, _, folder = file.read().partition("\n")
+                    arrived[folder, ticket.name] = float(when)
         except (FileNotFoundError, ValueError):
             continue
     try:
-        order = json.loads((folder / "order.json").read_bytes())
+        order = json.loads((place / "order.json").read_bytes())
     except (FileNotFoundError, ValueError):
         order = []
-    place = {name: index for index, name in enumerate(order) if isinstance(name, str)}
-    return sorted(arrived, key=lambda ticket: (place.get(_name(ticket), len(place)), arrived[ticket]))
+    wished = {folder: index for index, folder in enumerate(order) if isinstance(folder, str)}
+    return sorted(arrived, key=lambda found: (wished.get(found[0], len(wished)), arrived[found]))
 
 
-def reorder(device: str, names: Sequence[str]) -> None:
+def reorder(device: str, folders: Sequence[str]) -> None:
     """Let those that wait take their turns in this order."""
-    write_text(_folder(device) / "order.json", json.dumps(list(names)))
+    write_text(_folder(device) / "order.json", json.dumps(list(folders)))
 
 
 @contextmanager
-def turn(device: str, name: str) -> Iterator[None]:
-    """Wait for the device, then hold it. What waits can be told to end, by a signal; the next one then moves up."""
-    folder = _folder(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    own = f"{name}.{os.getpid()}"
-    ticket = folder / f"{own}.ticket"
-    with (folder / "lock").open("a") as lock:
-        with (folder / f".{own}").open("w") as file:
-            _locked(file)
-            file.write(repr(time.time()))
+def turn(device: str, folder: Path) -> Iterator[None]:
+    """Wait for the device, then hold it for the training in a folder. What waits can be told to end, by a signal; the
+    next one then moves up.
+    """
+    line = _folder(device)
+    line.mkdir(parents=True, exist_ok=True)
+    own = f"{folder.resolve().name}.{os.getpid()}"
+    ticket = line / f"{own}.ticket"
+    with (line / "lock").open("a") as lock:
+        with (line / f".{own}").open("w") as file:
+            locked(file)
+            file.write(f"{time.time()!r}\n{folder.resolve()}")
             file.flush()
             os.replace(file.name, ticket)  # it is never seen without its lock
             try:
-                while _line(device)[:1] != [own] or not _locked(lock):
+                while [name for _, name in _line(device)][:1] != [ticket.name] or not locked(lock):
                     time.sleep(LOOK_EVERY)
             finally:
                 ticket.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from explorer import controls, curves, figures, form, jobs
+from explorer.job import options_of
 from trainer import Checkpoint
 
 TITLE = "Compare runs"
@@ -49,7 +50,7 @@ def _curves(histories: Mapping[str, curves.History]) -> None:
 
 
 def _options(checkpoints: Mapping[str, Checkpoint]) -> None:
-    options = {name: {"model": each.config.model, **jobs.options_of(each)} for name, each in checkpoints.items()}
+    options = {name: {"model": each.config.model, **options_of(each)} for name, each in checkpoints.items()}
     table = form.differing(options)
     if not table:
         st.caption("Their options are all the same." if len(options) > 1 else "Choose another to see what differs.")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from explorer import controls, jobs, training_form, training_watch
+from explorer import controls, jobs, training_form, training_turn, training_watch
+from explorer.job import ALIVE, Job, last_step
 from trainer import Checkpoint
 
 TITLE = "Train"
@@ -33,7 +34,7 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
         st.info("Nothing was trained here yet. Choose a model and data, and press “Start training”: its curves and "
                 "pictures appear here.")  # fmt: skip
         return
-    states = {name: jobs.state(job) for name, job in known.items()}
+    states = {name: job.state() for name, job in known.items()}
     asked = st.session_state.pop("watch", None)
     if asked is None and "watched" not in st.session_state:
         asked = st.query_params.get("run")
@@ -44,19 +45,19 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
         help="The jobs of this machine, the newest first, then all other checkpoints", persist_state="session",
     )  # fmt: skip
     st.query_params["run"] = name
-    others = [f"{other} ({state})" for other, state in states.items() if other != name and state in jobs.ALIVE]
+    others = [f"{other} ({state})" for other, state in states.items() if other != name and state in ALIVE]
     if others:
         st.caption(f"Also under way: {', '.join(others)}")
     job, checkpoint = known.get(name), saved.get(name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if job and states[name] in jobs.ALIVE:
-            training_watch.act(job, states[name])
+        if job and states[name] in ALIVE:
+            training_turn.act(job, states[name])
         else:
             _afterwards(name, job, checkpoint, links)
     training_watch.follow(job, checkpoint)
 
 
-def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
+def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
     """What can be done with a training that does not run."""
     whole = checkpoint or (job.checkpoint if job else None)
     if checkpoint:
@@ -64,7 +65,7 @@ def _afterwards(name: str, job: jobs.Job | None, checkpoint: Checkpoint | None, 
                   args=(links["traversals"], name), help="Opens its traversals")  # fmt: skip
     if whole and (whole.path / "state.safetensors").is_file():
         planned = whole.config.training["steps"]
-        done = jobs.last_step(whole) >= planned
+        done = last_step(whole) >= planned
         more = st.number_input("More steps", int(done), 10_000_000, min(planned, 10_000_000) if done else 0, width=140,
                                key=f"more/{name}/{done}", help="Added to those that were planned")  # fmt: skip
         rate = st.number_input("Learning rate", 0.0, 1.0, None, format="%.6g", width=140, key=f"rate/{name}",

@@ -3,10 +3,9 @@
     p(k | y) = Π_t p(k_t | k_1 … k_{t−1}, y)      k_t one of K codes, y a class or none
     loss     = −log p(k | y)
 
-The blocks normalise before attention and before the fully connected layers, as in GPT-2 (Radford et al. 2019). Where y
-is learned too, it is left out for some images, so that p(k) without a class is learned as well.
+Where y is learned too, it is left out for some images, so that p(k) without a class is learned as well.
 
-Letters in shapes: t places of the grid, e numbers of one head.
+Letters in shapes: t places of the grid, k codes.
 """
 
 from __future__ import annotations
@@ -26,12 +25,11 @@ from trainer.latent import Codes, LatentModel
 from trainer.options import Options
 from trainer.stage import Figures, Stage
 from trainer.trainable import NOTHING, Shape, Track
+from trainer.transformer import Block, Past
 
 UNTOLD = 0.2  # share of the images whose class is left out in training
 ROWS = 256  # images that are encoded, or drawn, at once
 MEASURED = 10_000  # test images
-
-Past = list[tuple[Tensor, Tensor] | None]  # keys and values (b, heads, t, e) of earlier places, for each block
 
 
 class CodePriorOptions(Options):
@@ -40,7 +38,9 @@ class CodePriorOptions(Options):
     width: int = Field(128, ge=4, le=2048, description="numbers at each place, a multiple of heads")
     layers: int = Field(4, ge=1, le=48, description="blocks of attention and two fully connected layers")
     heads: int = Field(4, ge=1, le=64, description="heads of each attention, which look at different places")
-    dropout: float = Field(0.1, ge=0, le=0.9, description="share of activations set to 0 while training")
+    dropout: float = Field(
+        0.1, ge=0, le=0.9, description="share of what each block adds that is set to 0 while training"
+    )
     conditional: bool = Field(False, description="learn p(codes | class) beside p(codes), from the data set's labels")
 
     @model_validator(mode="after")
@@ -206,29 +206,6 @@ class CodePrior(Stage):
         found["each place alone"] = (float(-each.log2().sum(0).mean()), "bits per image")
         found["all codes alike"] = (shares.shape[0] * math.log2(self.grid.size), "bits per image")
         return found
-
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.norm, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.inputs = nn.Linear(width, 3 * width)  # queries, keys and values
-        self.output = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(b, t, width) -> the same, and the keys and values of all places so far. With a past, t is 1."""
-        q, k, v = self.inputs(self.norm(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (b, heads, t, e)
-        if past is not None:
-            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=past is None, dropout_p=dropout)
-        x = x + self.drop(self.output(mixed.transpose(1, 2).flatten(2)))
-        return x + self.drop(self.mlp(self.norm_mlp(x))), (k, v)
 
 
 def _drawn(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

@@ -1,0 +1,141 @@
+"""One training process, as it is described in the person's folder, and what it is doing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import trainer
+from explorer import processes
+from trainer import Checkpoint
+
+TAIL = 4000  # bytes of a log that are looked at
+WAITING, STARTING, RUNNING, ENDING = "waiting", "starting", "running", "measuring"
+FINISHED, STOPPED, DIED = "finished", "stopped", "died"
+ALIVE = (WAITING, STARTING, RUNNING, ENDING)
+
+
+def known_as(folder: Path, kind: str = "json") -> Path:
+    """Where a job is described, or with "log" what its process says. Two folders of checkpoints may share a name."""
+    root = hashlib.sha256(str(folder.parent).encode()).hexdigest()[:8]
+    return trainer.home() / "jobs" / f"{folder.name}.{root}.{kind}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process and its checkpoint folder."""
+
+    folder: str  # from the root on
+    device: str = ""  # whose line it waits in
+    command: tuple[str, ...] = ()
+    pid: int = 0  # 0: it was not started from a page, or is about to be
+    started: str = ""  # when the process did, in the system's own words: a number that is used again has another
+    begun: float = 0.0  # seconds since the epoch
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What it has saved so far."""
+        try:
+            return trainer.describe_running(self.path)
+        except (ValueError, OSError):
+            return None
+
+    def write(self) -> None:
+        trainer.write_text(known_as(self.path), json.dumps(asdict(self), indent=2) + "\n")
+
+    def runs(self) -> bool:
+        """Whether the process that was started for it still runs; a child of ours that has ended is reaped."""
+        if not self.pid:
+            return False
+        processes.reap(self.pid)
+        return processes.started(self.pid) == self.started
+
+    def is_alive(self) -> bool:
+        """Whether it runs, or another process trains in its folder, as one that a terminal started."""
+        return self.runs() or trainer.is_trained(self.path)
+
+    def state(self) -> str:
+        """One of the words above."""
+        saved, there = self.checkpoint, modified(self.path / "config.json")
+        if self.is_alive():
+            if self.folder in trainer.waiting(self.device):
+                return WAITING
+            if saved is None or (self.runs() and there < self.begun):  # what is there is of an earlier process
+                return STARTING
+            return ENDING if _is_measured(saved) else RUNNING
+        weights, latest = (modified(self.path / name) for name in ("model.safetensors", "state.safetensors"))
+        if saved is None or weights < max(self.begun, latest):
+            return DIED  # whole files are written last
+        return FINISHED if saved.config.steps_done >= saved.config.training["steps"] or not latest else STOPPED
+
+    def last_words(self, lines: int = 6) -> str:
+        """The end of its log."""
+        try:
+            with known_as(self.path, "log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                said = file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join([line for line in said.splitlines() if line.strip()][-lines:])
+
+
+_JOB = TypeAdapter(Job)
+
+
+def read(path: Path) -> Job | None:
+    """The job of a description; None where there is none to be read, or it is of another place."""
+    try:
+        job = _JOB.validate_json(path.read_bytes())
+    except (ValueError, OSError):
+        return None
+    return job if known_as(job.path) == path else None
+
+
+def modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_measured(checkpoint: Checkpoint) -> bool:
+    """Whether its steps are taken, or were stopped, and what came of them is being measured."""
+    try:
+        return any("measuring" in line for line in checkpoint.history()[-1:])
+    except ValueError:
+        return False
+
+
+def last_step(checkpoint: Checkpoint) -> int:
+    """How far its history goes."""
+    try:
+        return max((line["step"] for line in checkpoint.history()), default=0)
+    except ValueError:
+        return checkpoint.config.steps_done
+
+
+def options_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint's options, of its model and of its training, and its data: what a form is filled with."""
+    config = checkpoint.config
+    return {
+        **config.options,
+        **config.training,
+        "data": config.data.name,
+        "size": config.data.size,
+        "side": config.data.side,
+        "half": config.half,
+    }

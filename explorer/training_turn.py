@@ -1,0 +1,99 @@
+"""What can be turned while a training runs: a field for each knob and for the learning rate, and the buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+import trainer
+from explorer import curves, jobs
+from explorer.controls import literal
+from explorer.job import RUNNING, STARTING, WAITING
+
+if TYPE_CHECKING:
+    from explorer.job import Job
+    from trainer import Checkpoint
+
+
+ELSEWHERE = "It was not started from a page: end it where it was, with Ctrl-C"
+
+
+def act(job: Job, state: str) -> None:
+    """The buttons that end a job or move it in its line, where it lives."""
+    ours = job.runs()
+    if state == WAITING:
+        with st.container(horizontal=True):
+            st.button("Earlier", on_click=jobs.move_up, args=(job,), icon=":material/arrow_upward:",
+                      help="One place earlier in the line")  # fmt: skip
+            st.button("Cancel", on_click=jobs.cancel, args=(job,), icon=":material/close:", disabled=not ours,
+                      help="Out of the line; nothing that was trained is lost" if ours else ELSEWHERE)  # fmt: skip
+    elif state in (STARTING, RUNNING):
+        hears = ours or state == RUNNING  # by then it reads what it is told
+        about = "Saves and measures what there is; it can go on later, exactly" if hears else ELSEWHERE
+        st.button("Stop", on_click=jobs.stop, args=(job,), icon=":material/stop:", disabled=not hears, help=about)
+
+
+def knobs(checkpoint: Checkpoint) -> dict[str, float | None]:
+    """The knobs of the model with what they begin at, None for those that its own schedule turns."""
+    from trainer import models
+
+    config = checkpoint.config
+    if config.model not in models.names():
+        return {}
+    key = f"knobs/{checkpoint.name}/{config.trained}"
+    if key not in st.session_state:
+        kind = models.get(config.model)
+        model = kind(config.shape, kind.Options.read(config.options))
+        free = trainer.turnable(model, 0)
+        st.session_state[key] = {name: float(knob) if name in free else None for name, knob in model.knobs.items()}
+    return dict(st.session_state[key])
+
+
+def standing(checkpoint: Checkpoint, history: curves.History) -> dict[str, float]:
+    """What each thing that a person may turn stands at: what it began at, was measured at, was turned to."""
+    begun = {name: value for name, value in knobs(checkpoint).items() if value is not None}
+    measured = [{name: line[name] for name in begun if name in line} for line in curves.measures(history)[-1:]]
+    found = {**begun, **(measured[0] if measured else {}), "rate": checkpoint.config.training["rate"]}
+    for line in history:
+        found |= {name: value for name, value in line.get("changed", {}).items() if name in found}
+    return found
+
+
+def show(job: Job, checkpoint: Checkpoint) -> None:
+    """A number for each; pressing Enter turns it at the next step, and each window that looks shows what it is then."""
+    try:
+        history = checkpoint.history()
+    except ValueError:
+        return
+    if problem := st.session_state.pop("said", ""):
+        st.error(literal(f"That was not sent to the training: {problem}"))
+    with st.container(horizontal=True):
+        for name, value in standing(checkpoint, history).items():
+            key = f"turn/{job.folder}/{job.begun}/{name}"
+            _follow(key, value, history)
+            st.number_input(
+                "learning rate" if name == "rate" else name, key=key, format="%.6g", width=150,
+                step=float(value or 1) / 10, on_change=_send, args=(job, name, key),
+                help="What it stands at; another value counts from the next step",
+            )  # fmt: skip
+
+
+def _follow(key: str, value: float, history: curves.History) -> None:
+    """Let a field hold what its knob stands at, whenever that changes or an order was answered, from wherever it came;
+    until then it holds what was typed into it here.
+    """
+    now = (value, sum("order" in line for line in history))
+    if st.session_state.get(f"{key}/seen") != now or key not in st.session_state:
+        st.session_state[f"{key}/seen"] = now
+        st.session_state[key] = float(value)
+
+
+def _send(job: Job, name: str, key: str) -> None:
+    value = st.session_state[key]
+    order: Mapping[str, Any] = {"rate": value} if name == "rate" else {"knob": name, "value": value}
+    try:
+        trainer.send_order(job.path, order)
+    except OSError as error:
+        st.session_state["said"] = str(error)

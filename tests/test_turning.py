@@ -1,0 +1,97 @@
+"""Two windows that look at one training show the same, whichever of them turns a knob."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commandline import call
+from streamlit.testing.v1 import AppTest
+
+from trainer import checkpoint, control, lock
+
+
+def window(folder: str) -> None:
+    """What the page shows of a training that runs."""
+    from pathlib import Path
+
+    import streamlit as st
+
+    from explorer import training_turn
+    from explorer.job import Job
+
+    job = Job(folder)
+    training_turn.act(job, job.state())
+    assert job.checkpoint
+    training_turn.show(job, job.checkpoint)
+    st.caption(Path(folder).name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkpoint in which this process trains, so that a test can answer in its place."""
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    made = tmp_path / "mine"
+    quick = ["--data", "digits", "--size", 100, "--batch", 16, "--hidden", 8, "--steps", 5, "--device", "cpu"]
+    assert call("train", "beta_vae", "--beta", 3, "--out", made, *quick) == 0
+    (made / "history.jsonl").write_text("")  # as before the first measures
+    with lock.alone(made):
+        yield made
+
+
+def opened(folder: Path) -> AppTest:
+    page = AppTest.from_function(window, args=(str(folder),), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def values(page: AppTest) -> dict[str, float]:
+    assert not page.exception
+    return {field.label: field.value for field in page.run().number_input}
+
+
+def answer(folder: Path, **line: object) -> None:
+    with (folder / "history.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 5, **line}) + "\n")
+
+
+def test_a_knob_turned_in_one_window_is_turned_in_the_other(folder: Path) -> None:
+    one, other = opened(folder), opened(folder)
+    assert values(one) == values(other) == {"beta": 3.0, "learning rate": 1e-3}  # there before the first measures
+    one.number_input[0].set_value(8.5).run()
+    orders = (folder / control.FILE).read_text().splitlines()
+    assert [json.loads(order) for order in orders] == [{"knob": "beta", "value": 8.5}]
+    assert values(one)["beta"] == 8.5 and values(other)["beta"] == 3.0  # asked for, and not done yet
+    answer(folder, order=1, changed={"beta": 8.5})
+    assert values(one) == values(other) == {"beta": 8.5, "learning rate": 1e-3}
+    other.number_input[1].set_value(2e-4).run()
+    answer(folder, order=2, changed={"rate": 2e-4})
+    other.number_input[0].set_value(1.0).run()
+    answer(folder, order=3, changed={"beta": 1.0})
+    assert values(one) == values(other) == {"beta": 1.0, "learning rate": 2e-4}
+    assert len((folder / control.FILE).read_text().splitlines()) == 3  # what is shown is no order
+
+
+def test_an_order_that_is_refused_leaves_the_field_as_it_stands(folder: Path) -> None:
+    one = opened(folder)
+    one.number_input[0].set_value(-1.0).run()
+    assert values(one)["beta"] == -1.0
+    answer(folder, order=1, refused="beta came as -1.0")
+    assert values(one)["beta"] == 3.0
+
+
+def test_measures_show_what_a_schedule_does_not_turn(folder: Path) -> None:
+    one = opened(folder)
+    answer(folder, loss=1.0, beta=4.0, capacity=9.0)
+    assert values(one) == {"beta": 4.0, "learning rate": 1e-3}
+    assert checkpoint.describe(folder).config.options["beta"] == 3.0
+
+
+def test_a_training_of_a_terminal_can_be_stopped_once_it_reads(folder: Path) -> None:
+    page = opened(folder)
+    (stop,) = page.button
+    assert stop.label == "Stop" and not stop.disabled
+    stop.click().run()
+    assert json.loads((folder / control.FILE).read_text()) == {"stop": True}
