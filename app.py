@@ -9,7 +9,8 @@ from types import ModuleType
 import streamlit as st
 
 from explorer import controls, run
-from explorer.pages import codebook, compare, paths, reconstruct, samples, start, tour, train, traversals
+from explorer.opened import Run
+from explorer.pages import codebook, compare, map, paths, reconstruct, samples, start, tour, train, traversals
 from trainer import Checkpoint, checkpoints
 
 ICON = Path(__file__).parent / "explorer/icon.png"  # a file: the browser would fetch a named icon from outside
@@ -20,6 +21,7 @@ PAGES = {
     "codebook": codebook,
     "reconstruct": reconstruct,
     "samples": samples,
+    "map": map,
     "paths": paths,
     "train": train,
     "compare": compare,
@@ -71,11 +73,11 @@ def draw(page: ModuleType) -> None:
             page.show(opened)
 
 
-def fits(page: ModuleType, opened: run.Run) -> bool:
+def fits(page: ModuleType, opened: Run) -> bool:
     return not hasattr(page, "fits") or page.fits(opened)
 
 
-def elsewhere(page: ModuleType, opened: run.Run) -> None:
+def elsewhere(page: ModuleType, opened: Run) -> None:
     """The pages that a checkpoint can be seen on, where this is none of them; the first, if a person asked for any."""
     there = [url for url, other in PAGES.items() if other.NEEDS != "no" and fits(other, opened)]
     if st.session_state.get("any page"):

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, key_of, literal
-from explorer.run import Run
+from explorer.opened import Run
 
 FARTHEST = 100.0  # of a latent from 0; a decoder says nothing beyond, and overflows in the end
 

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from explorer import address, figures, pictures
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.seeing import Seeing, Step, see
 from explorer.sources import Subject, proposed
 from explorer.understanding import DRAWS, Understood, understand

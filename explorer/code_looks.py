@@ -10,7 +10,7 @@ import streamlit as st
 
 from explorer import codebook_figures, codes, controls, figures, pictures, rate, waves
 from explorer.live import LIMIT
-from explorer.run import Run
+from explorer.opened import Run
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -24,7 +24,7 @@ SIDE = 64  # px, about, of a tile
 def kept(run: Run, what: tuple[object, ...], make: Callable[[], T]) -> T:
     """What `make` gives, made once in a session for a checkpoint."""
     known: dict[tuple[object, ...], T] = st.session_state.setdefault("codebook/kept", {})
-    key = (run.checkpoint.digest, run.has_prior, *what)
+    key = (run.version, *what)
     known[key] = known.pop(key) if key in known else make()
     while len(known) > KEPT:
         del known[next(iter(known))]
@@ -64,7 +64,7 @@ def usage(run: Run, part: str, code: int) -> None:
     _plot(left, codebook_figures.usage(counts, code))
     _plot(right, codebook_figures.where(counts, code))
     if counts.by_class is not None:
-        names = run.images.class_names if run.images_are_here else map(str, range(len(counts.by_class)))
+        names = run.checkpoint.config.data.class_names or map(str, range(len(counts.by_class)))
         _plot(left, codebook_figures.by_class(counts, list(names)))
     _plot(right, codebook_figures.entropy(counts))
 
@@ -105,7 +105,7 @@ def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
     with st.container(horizontal=True, gap="small"):
         for tile, label in zip(tiles, labels, strict=True):
             if tile is not None:
-                shown, width = pictures.crisp(waves.drawn(tile) if tile.shape[0] == 1 else tile, SIDE)
+                shown, width = pictures.crisp(waves.drawn(tile), SIDE)
                 st.image(shown, caption=label, width=width)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from explorer import address, controls, live, pictures
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.samples import counts
 
 if TYPE_CHECKING:  # it would load torch
@@ -33,7 +33,14 @@ def stage(run: Run) -> None:
             "Temperature", 0.1, 2.0, 1.0, 0.1, key=f"{key}/temperature", width=240, persist_state="session",
             help="Divides the log-probability of each code: below 1 the likely ones come more often",
         )  # fmt: skip
-    z, images = _drawn(run, int(count), int(seed), temperature)
+        classes, label = run.known_classes, None
+        if classes:
+            label = st.selectbox(
+                "Class", [None, *range(len(classes))], key=f"{key}/class", width=140, persist_state="session",
+                format_func=lambda each: "any" if each is None else classes[each],
+                help="The prior has learned which codes go with each class",
+            )  # fmt: skip
+    z, images = _drawn(run, int(count), int(seed), temperature, label)
     side = math.isqrt(len(images))
     canvas = f"{key}/canvas"
     picked = live.reported(canvas).picked
@@ -42,7 +49,7 @@ def stage(run: Run) -> None:
     sheet = images.reshape(side, side, *images.shape[1:]).swapaxes(1, 2)  # (row, y, column, x, c)
     live.canvas(
         [], sheet.reshape(side * images.shape[1], side * images.shape[2], -1), key=canvas,
-        revision=hash((count, seed, temperature)) % 2**31, unit="",
+        revision=hash((count, seed, temperature, label)) % 2**31, unit="",
         cells=live.Cells(side, side, len(images), "Click a sample, or press Enter on it, to edit its codes"),
     )  # fmt: skip
     toolbar.download_button(
@@ -56,9 +63,9 @@ def _new_seed(key: str) -> None:
     st.session_state[key] = secrets.randbelow(100_000)
 
 
-def _drawn(run: Run, count: int, seed: int, temperature: float) -> tuple[Latent, np.ndarray]:
+def _drawn(run: Run, count: int, seed: int, temperature: float, label: int | None) -> tuple[Latent, np.ndarray]:
     """The codes of `count` samples and their decodes (count, h, w, c) uint8, drawn once, with progress."""
-    wanted = (run.checkpoint.digest, run.has_prior, count, seed, temperature)
+    wanted = (run.version, count, seed, temperature, label)
     known, drawn = st.session_state.get("code samples", (None, None))
     if known != wanted:
         bar = st.progress(0.0, "Drawing codes …")
@@ -66,7 +73,7 @@ def _drawn(run: Run, count: int, seed: int, temperature: float) -> tuple[Latent,
         def tell(done: int) -> None:
             bar.progress(done / count, f"Drawing codes: {done} of {count} images")
 
-        z = run.sample_in_turn(seed, count, temperature, tell)
+        z = run.sample_in_turn(seed, count, temperature, label, tell)
         drawn = z, run.decode(z)
         bar.empty()
         st.session_state["code samples"] = (wanted, drawn)

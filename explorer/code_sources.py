@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from explorer import address, codes, controls, sources
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.seeing import see
 
 PICTURE, DRAWN, LINKED = "Picture", "Draw", "Link"
@@ -94,8 +94,8 @@ def _draw(run: Run, part: str, seed: int) -> np.ndarray:
 
 
 def _once(run: Run, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    kept: dict[tuple[str, bool, str], np.ndarray] = st.session_state.setdefault("codebook/grids", {})
-    name = (run.checkpoint.digest, run.has_prior, key)
+    kept: dict[tuple[str, str], np.ndarray] = st.session_state.setdefault("codebook/grids", {})
+    name = (run.version, key)
     if name not in kept:
         kept[name] = make()
         while len(kept) > KEPT:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import trainer
-from explorer.run import Run
+from explorer.opened import Run
 
 Box = tuple[int, int, int, int]
 LISTED = 1024  # codes of a palette, at most

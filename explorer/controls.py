@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from explorer.run import Run, open_run
+from explorer.opened import Run
+from explorer.run import open_run
 
 if TYPE_CHECKING:
     from trainer import Checkpoint, Latent
@@ -160,6 +161,12 @@ def beside(run: Run, others: Sequence[Checkpoint], on_rival: Callable[[], None])
         except (ValueError, OSError) as error:
             st.error(literal(f"{name} does not open: {error}"))
     return opened
+
+
+def refusals(run: Run) -> None:
+    """Why second stages in the checkpoint's folder could not be attached, if any could not."""
+    for sentence in run.model.refused:
+        st.warning(literal(sentence))
 
 
 def preview(checkpoint: Checkpoint) -> None:

@@ -16,6 +16,11 @@ BLUE, ORANGE, VERMILION, SKY = (
     "#D55E00",
     "#56B4E9",
 )  # of Okabe and Ito's; each is seen on white and on black
+# Ten classes: six of Okabe and Ito's and four more, told apart with protanopia and deuteranopia too, seen on white and
+# on black.
+CLASSES = (BLUE, ORANGE, VERMILION, SKY, "#009E73", "#CC79A7", "#C01830", "#30D878", "#6048F0", "#E0B0B0")
+AMOUNTS = ("#00224E", "#123570", "#3B496C", "#575D6D", "#707173", "#8A8678", "#A59C74", "#C3B369", "#E1CC55",
+           "#FEE838")  # fmt: skip  # cividis (Nuñez et al. 2018), evenly spaced
 HEIGHT = 320  # px
 CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 
@@ -72,7 +77,7 @@ def point(x: float, y: float, name: str, color: str, symbol: str = "circle") -> 
     return line(np.array([x]), np.array([y]), name, color, mode="markers", marker=marker)
 
 
-def bars(x: Sequence[str], y: np.ndarray, name: str, color: str, pattern: str = "") -> dict[str, Any]:
+def bars(x: Sequence[str] | np.ndarray, y: np.ndarray, name: str, color: str, pattern: str = "") -> dict[str, Any]:
     """One series of stacked bars; a pattern tells it from the others without colour."""
     hover = f"{name} %{{y:.3f}}<extra></extra>"
     return {"type": "bar", "x": list(x), "y": y, "name": name, "hovertemplate": hover,

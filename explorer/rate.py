@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import trainer
-from explorer.run import Run
+from explorer.opened import Run
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer import paths
+from explorer.opened import Run
 from explorer.paths import Attribute
-from explorer.run import Run
 
 STOPS = 33  # pictures of a path
 STRAIGHT, SPHERICAL, DATA, METRIC = "Straight", "Spherical", "Through the data", "Shortest on screen"

@@ -9,7 +9,7 @@ import numpy as np
 
 import trainer
 from explorer.live import LIMIT
-from explorer.run import Run
+from explorer.opened import Run
 
 COUNTS = (16, 36, 64, 100)  # images on a square sheet
 TEMPERATURES = np.linspace(0, 2, 21).round(1)

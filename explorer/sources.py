@@ -10,7 +10,7 @@ import streamlit as st
 
 from explorer import pad, uploads
 from explorer.controls import literal
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.seeing import Seeing
 from explorer.uploads import Picture
 

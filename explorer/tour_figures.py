@@ -87,6 +87,26 @@ def water(beta: float) -> tuple[Figure, str]:
     )
 
 
+def quantiser(bits: float) -> tuple[Figure, str]:
+    """2^bits codes for a normal variable, how often each is used, and what they cost and lose."""
+    best = toys.quantiser(2 ** int(bits))
+    x = np.linspace(-4, 4, 161)
+    used = figures.bars(best.codes, best.shares, "share of a code", figures.BLUE)
+    traces = [
+        {**used, "width": 0.06},
+        figures.line(x, np.exp(toys.normal(x, 0.0, 1.0)), "density of z", figures.VERMILION),
+    ]
+    title = f"{len(best.codes)} codes for a normal variable"
+    drawn = figures.figure(
+        traces, title, "z", "share of uses, and density", hovermode="closest", yaxis={"range": [0, 0.55]}
+    )
+    return drawn, (
+        f"{bits:g} bits, {bits * np.log(2):.3f} nats, where all codes are alike, and {best.rate:.2f} bits by how often "
+        f"each is used; squared error "
+        f"{best.distortion:.4f}, where {best.least_distortion:.4f} is the least of any code of that rate"
+    )
+
+
 def minus(text: str) -> str:
     """With minus signs in place of hyphens before digits."""
     return text.replace(" -", " −")
@@ -104,6 +124,9 @@ FIGURES = {
     ),
     "linear": Interactive(
         "Variance s² of q", 0.1, 1.5, 1.0, 0.1, "The lecture has 1; at ½ the best ELBO reaches E log p(x).", linear
+    ),
+    "quantiser": Interactive(
+        "log₂ K", 1.0, 5.0, 2.0, 1.0, "Each step doubles the codes, and costs one bit more at every place.", quantiser
     ),
     "water": Interactive("β", 0.5, 20.0, 4.0, 0.5, "Weight of the KL; the level of the water is βv.", water),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,3 +126,40 @@ class WaterFilling:
 def water_filling(beta: float) -> WaterFilling:
     """Of EIGENVALUES with NOISE, for β > 0."""
     return WaterFilling(EIGENVALUES, beta * NOISE)
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """The best K codes for a standard normal variable and the squared distance (Lloyd 1957, Max 1960)."""
+
+    codes: np.ndarray  # (K,) rising
+    shares: np.ndarray  # (K,) how often each is the nearest
+
+    @property
+    def distortion(self) -> float:
+        """Mean squared distance: each code is the mean of what it stands for, so that variances subtract."""
+        return float(1 - (self.shares * self.codes**2).sum())
+
+    @property
+    def rate(self) -> float:
+        """Bits by how often each code is used."""
+        return float(-(self.shares * np.log2(self.shares)).sum())
+
+    @property
+    def least_distortion(self) -> float:
+        """What no code of that rate goes below, however many variables it takes together: 2^−2R."""
+        return float(2 ** (-2 * self.rate))
+
+
+def quantiser(count: int) -> Quantiser:
+    """By turns each code becomes the mean of what is nearest to it, until nothing moves."""
+    codes = np.linspace(-1, 1, count + 2)[1:-1] * 2.5
+    while True:
+        edges = np.concatenate([[-np.inf], (codes[1:] + codes[:-1]) / 2, [np.inf]])
+        below = np.array([0.5 * (1 + math.erf(edge / math.sqrt(2))) for edge in edges])
+        density = np.exp(-0.5 * edges**2) / math.sqrt(2 * math.pi)
+        shares = np.diff(below)
+        means = -np.diff(density) / shares  # of a normal variable between two edges
+        if np.abs(means - codes).max() < 1e-9:
+            return Quantiser(means, shares)
+        codes = means

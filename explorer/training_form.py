@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,27 +9,15 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import trainer
-from explorer import curves, form, jobs, pictures, run
+from explorer import curves, form, jobs, run, training_data
 from explorer.controls import literal
-from explorer.form import CHOICE, REAL, TOGGLE, WHOLE, Entry
+from explorer.form import Entry
 from explorer.job import options_of
+from explorer.training_data import OWN
+from explorer.training_fields import kept, places, widgets
 
 if TYPE_CHECKING:
     from trainer import Checkpoint, Images
-
-OWN = "a folder or file of yours"
-LOOK = 8  # images of the data that are shown
-
-
-def _kept(what: str, default: Any) -> dict[str, Any]:
-    """What makes a widget keep what it holds, also while another page is shown."""
-    key = f"train/{what}"
-    st.session_state.setdefault(key, default)
-    return {"key": key, "persist_state": "session"}
-
-
-def _places(*names: str) -> list[Entry]:
-    return [entry for entry in form.entries(trainer.Place) if entry.name in (names or ("size", "half", "note"))]
 
 
 def _free(name: str) -> str:
@@ -47,7 +34,11 @@ def fill(checkpoint: Checkpoint) -> None:
     config, values = checkpoint.config, options_of(checkpoint)
     if config.model not in models.names():
         return
-    fields = [*form.entries(models.get(config.model).Options), *form.entries(trainer.TrainOptions), *_places()]
+    fields = [
+        *form.entries(models.get(config.model).Options),
+        *form.entries(trainer.TrainOptions),
+        *places(),
+    ]
     held = {f"{config.model}/{field.name}": field.shown(values[field.name]) for field in fields if field.name in values}
     data = config.data.name if config.data.name in trainer.data_names() else OWN
     held |= {"model": config.model, "data": data, f"name/{config.model}/{config.data.name}": _free(checkpoint.name)}
@@ -66,15 +57,15 @@ def show() -> None:
     ]
     usual = min(learning or known, key=lambda name: len(models.get(name).Options.model_fields))  # the simplest of them
     model = st.selectbox(
-        "Model", known, **_kept("model", usual),
+        "Model", known, **kept("model", usual),
         help="The families of models; the line below says what the chosen one is",
     )  # fmt: skip
     kind = models.get(model)
     st.caption(models.about(model))
     with st.container():  # so that an error in here moves nothing below out of its place
-        data, side, images = _data()
+        data, side, images = training_data.choose()
         name = st.text_input(
-            "Name of the new checkpoint", **_kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
+            "Name of the new checkpoint", **kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
             help="Small letters, digits, dots and hyphens; the name of its folder",
         )  # fmt: skip
         wrong = _named(name)
@@ -82,9 +73,9 @@ def show() -> None:
     own, training = form.entries(kind.Options), [] if kind.closed_form else form.entries(trainer.TrainOptions)
     values: dict[str, Any] = {}
     with st.expander("Options of the model"):
-        wrong |= _widgets(model, own, values, kind.Options)
+        wrong |= widgets(model, own, values, kind.Options)
     with st.expander("Options of the training"):
-        wrong |= _widgets(model, [*training, *_places()], values, None)
+        wrong |= widgets(model, [*training, *places()], values, None)
     with start:
         wrong = wrong or _together(kind, own, training, values)
         ready = data is not None and not wrong
@@ -96,7 +87,7 @@ def show() -> None:
                 {
                     "data": data,
                     **({"side": side} if side else {}),
-                    **form.chosen([*own, *training, *_places()], values),
+                    **form.chosen([*own, *training, *places()], values),
                 },
             )
         if ready and images is not None:
@@ -130,97 +121,12 @@ def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
     st.rerun()
 
 
-def _data() -> tuple[str | None, int | None, Images | None]:
-    """The data's name or path, None until there is one; the side that images of a folder are brought to; and the images
-    where nothing need be fetched for them.
-    """
-    side = None
-    names = [*trainer.data_names(), OWN]
-    here = next(name for name in names if name == OWN or trainer.data_is_here(name))
-    name = st.selectbox("Data", names, **_kept("data", here), help="The images to train on")
-    if name == OWN:
-        path = st.text_input(
-            "Path", **_kept("path", ""), placeholder="/home/me/pictures",
-            help="A folder of images, or an .npz file, on the machine that runs this app",
-        ).strip()  # fmt: skip
-        if not path:
-            st.caption("Give the path of a folder of images, or of an .npz file with an array “images”.")
-            return None, None, None
-        try:
-            name = str(Path(path).expanduser().absolute())
-            is_there = Path(name).exists()
-        except (OSError, RuntimeError, ValueError) as error:
-            st.error(literal(f"“{path[:100]}” cannot be looked at: {error}"))
-            return None, None, None
-        if not is_there:
-            st.error(literal(f"There is no folder or file “{name}”."))
-            return None, None, None
-        if Path(name).is_dir():
-            (field,) = _places("side")
-            side = _widget(field, _kept("side", None), idle=False)
-    if not trainer.data_is_here(name):
-        st.caption(f"The images of {name} are not on this machine yet: they are fetched when the training starts.")
-        return name, side, None
-    try:
-        images = run.images_of(name, side, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
-        _look(images)
-    except (ValueError, OSError) as error:
-        st.error(literal(str(error)))
-        return None, None, None
-    return name, side, images
-
-
-def _look(images: Images) -> None:
-    """The first few images of the data, and how many and how large they are."""
-    import torch
-
-    some = trainer.to_bytes(images.batch(torch.arange(min(LOOK, len(images)))))
-    picture, _ = pictures.crisp(pictures.strip(list(some)), 300)
-    c, h, w = images.shape
-    about = f"{len(images):,} images of {h} × {w}, {'grey' if c == 1 else 'RGB'}"
-    st.image(picture, width="stretch", caption=about)
-
-
-def _widgets(model: str, fields: list[Entry], values: dict[str, Any], options: Any) -> bool:
-    """A widget per field, its value into `values`; whether one that is typed is wrong, which is said under it."""
-    wrong = False
-    for field in fields:
-        idle = not field.has_effect({**dict.fromkeys(field.needs), **values})
-        shown = _widget(field, _kept(f"{model}/{field.name}", field.shown(field.default)), idle)
-        try:
-            values[field.name] = field.read(shown)
-            if field.kind == form.WIDTHS and options is not None:
-                options.read({field.name: values[field.name]})
-        except ValueError as error:
-            values[field.name] = field.default
-            st.error(literal(str(error)))
-            wrong = True
-    return wrong
-
-
-def _widget(field: Entry, key: dict[str, Any], idle: bool) -> Any:
-    needed = f" Has an effect only with {' and '.join(field.needs)}." if field.needs else ""
-    about: dict[str, Any] = {**key, "help": field.help + needed, "disabled": idle}
-    if field.kind == CHOICE:
-        return st.selectbox(field.title, field.choices, **about)
-    if field.kind == TOGGLE:
-        return st.toggle(field.title, **about)
-    if field.kind not in (WHOLE, REAL):
-        return st.text_input(field.title, **about)
-    number: Any = int if field.kind == WHOLE else float
-    low, high = (None if bound is None else number(bound) for bound in (field.low, field.high))
-    step = 1 if field.kind == WHOLE else 10.0 ** math.floor(math.log10(abs(field.default or 1.0)))
-    about |= {"value": None, "placeholder": "none"} if field.optional else {}
-    about |= {"format": "%.6g"} if field.kind == REAL else {}
-    return st.number_input(field.title, low, high, step=step, **about)
-
-
 def _together(kind: Any, own: list[Entry], training: list[Entry], values: Mapping[str, Any]) -> bool:
     """Whether something is wrong with the options as a whole; then that is said under them."""
     try:
         kind.Options.read(form.chosen(own, values)).check_needs()
         trainer.TrainOptions.read({field.name: values[field.name] for field in training})
-        trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in _places()}})
+        trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in places()}})
     except ValueError as error:
         st.error(literal(str(error)))
         return True
@@ -233,5 +139,15 @@ def _estimate(model: str, options: dict[str, Any], training: dict[str, Any], dat
     except (ValueError, RuntimeError) as error:
         st.error(literal(f"This model cannot be made: {error}"))
         return
-    time = "one pass over the data" if found.seconds is None else f"about {curves.duration(found.seconds)} on the CPU"
-    st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {time}")
+    st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {_time(found.seconds)}")
+
+
+def _time(seconds: float | None) -> str:
+    """How long a training will take, from steps on the CPU; a GPU is left to those that train."""
+    if seconds is None:
+        return "one pass over the data"
+    place = str(trainer.choose_device())
+    said = f"about {curves.duration(seconds)}"
+    return (
+        f"{said} on the CPU" if place == "cpu" else f"{said} if it were on the CPU; it will run on {place}, not timed"
+    )

@@ -69,31 +69,25 @@ def show(job: Job, checkpoint: Checkpoint) -> None:
         return
     if problem := st.session_state.pop("said", ""):
         st.error(literal(f"That was not sent to the training: {problem}"))
+    answered = sum("order" in line for line in history)
     with st.container(horizontal=True):
         for name, value in standing(checkpoint, history).items():
-            key = f"turn/{job.folder}/{job.begun}/{name}"
-            _follow(key, value, history)
+            # a field is a new one whenever what it stands at changes, or an order was answered, from wherever it came
+            key = f"turn/{job.folder}/{job.begun}/{name}/{value}/{answered}"
             st.number_input(
-                "learning rate" if name == "rate" else name, key=key, format="%.6g", width=150,
+                "learning rate" if name == "rate" else name, value=float(value), key=key, format="%.6g", width=150,
                 step=float(value or 1) / 10, on_change=_send, args=(job, name, key),
                 help="What it stands at; another value counts from the next step",
             )  # fmt: skip
 
 
-def _follow(key: str, value: float, history: curves.History) -> None:
-    """Let a field hold what its knob stands at, whenever that changes or an order was answered, from wherever it came;
-    until then it holds what was typed into it here.
-    """
-    now = (value, sum("order" in line for line in history))
-    if st.session_state.get(f"{key}/seen") != now or key not in st.session_state:
-        st.session_state[f"{key}/seen"] = now
-        st.session_state[key] = float(value)
-
-
 def _send(job: Job, name: str, key: str) -> None:
     value = st.session_state[key]
+    if st.session_state.get("sent") == (key, value):
+        return  # a run that the next one overtook is told again
     order: Mapping[str, Any] = {"rate": value} if name == "rate" else {"knob": name, "value": value}
     try:
         trainer.send_order(job.path, order)
+        st.session_state["sent"] = (key, value)
     except OSError as error:
         st.session_state["said"] = str(error)

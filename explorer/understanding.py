@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 import trainer
 from explorer import geometry
-from explorer.run import Run
+from explorer.opened import Run, seeded
 
 DRAWS = 64  # draws of the posterior that a term is averaged over, and that a spread is measured on
 SHOWN = 4  # draws that are shown
-_one_at_a_time = threading.Lock()  # torch has one generator for all threads, and `terms` draws from it
 TITLES = {"reconstruction": "Reconstruction", "kl": "KL"}
 
 
@@ -50,8 +48,7 @@ def understand(run: Run, image: np.ndarray) -> Understood:
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
-    with _one_at_a_time, torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded():
         z = run.model.encode(x)
         y = run.model.decode(z)
         terms = trainer.total(run.model.terms(x.expand(DRAWS, -1, -1, -1)))

@@ -12,7 +12,7 @@ import numpy as np
 import trainer
 from explorer import budget, geometry
 from explorer.live import LIMIT, Axis
-from explorer.run import Run
+from explorer.opened import Run
 
 Dim = tuple[str, int]  # a part of the latent, and one dimension of it
 Kept = dict[tuple[Any, ...], np.ndarray]  # pictures of a dimension, by it and by where all others stand

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from explorer.run import Run
+import trainer
+from explorer.opened import Run
 
-TALL = 32  # px of a drawn waveform
 ORDINARY = 8_000  # samples a second, where the data do not say
 
 
@@ -29,9 +29,5 @@ def played(wave: np.ndarray) -> np.ndarray:
 
 
 def drawn(tile: np.ndarray) -> np.ndarray:
-    """(1, n, c) uint8 -> (32, n, 1) uint8, a bright line on black where the first channel is."""
-    values = tile[0, :, 0].astype(int)
-    rows = ((255 - values) * (TALL - 1) / 255).round().astype(int)
-    low, high = np.minimum(rows, np.append(rows[:1], rows[:-1])), np.maximum(rows, np.append(rows[:1], rows[:-1]))
-    place = np.arange(TALL)[:, None]
-    return np.where((place >= low) & (place <= high), 255, 0).astype(np.uint8)[..., None]
+    """(h, w, c) uint8 as it can be looked at: itself, but a waveform (1, n, c) as a line."""
+    return tile if tile.shape[0] > 1 else trainer.drawn(tile.mean(2) / 255)[0]

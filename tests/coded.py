@@ -7,7 +7,7 @@ from pathlib import Path
 from commandline import call
 
 import trainer
-from explorer.run import Run
+from explorer.opened import Run
 
 SMALL = ("--stages", 1, "--blocks", 0, "--channels", 8, "--dims", 4, "--steps", 30, "--batch", 32, "--device", "cpu")
 

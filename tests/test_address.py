@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 import trainer
 from explorer import run
 from explorer.controls import Start, begin, literal
-from explorer.run import Run
+from explorer.opened import Run
 
 DIMS = 10  # of vae-digits
 

@@ -15,7 +15,7 @@ from large import ACTIVE, save_large
 from playwright.sync_api import Page, expect
 
 import trainer
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.samples import Samples
 from trainer import checkpoint
 

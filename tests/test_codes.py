@@ -14,7 +14,8 @@ from PIL import Image
 
 import trainer
 from explorer import board, codebook_figures, codes, rate, waves
-from explorer.run import Run
+from explorer.opened import Run
+from trainer.stages.code_prior import CodePrior, CodePriorOptions
 
 
 @pytest.fixture(scope="module")
@@ -236,9 +237,11 @@ def test_a_waveform_is_decoded_played_and_drawn(line: Run) -> None:
     assert wave.shape == (4096,) and wave.min() >= 0 and wave.max() <= 1
     assert waves.rate_of(line) == 8000
     assert waves.played(np.array([0, 0.5, 1])).tolist() == [-32767, 0, 32767]
-    drawn = waves.drawn(np.array([[[255], [128], [0]]], np.uint8))
-    assert drawn.shape == (32, 3, 1) and drawn[0, 0] == 255 and drawn[31, 2] == 255
-    assert (drawn.max(0) == 255).all()  # no column is empty
+    drawn = waves.drawn(np.array([[[255], [128], [0]]], np.uint8))[..., 0]
+    assert drawn[0].tolist() == [255, 0, 0] and drawn[-1].tolist() == [0, 0, 255]  # up is loud
+    assert drawn[22:26, 1].any() and (drawn.max(0) == 255).all()
+    picture = np.zeros((2, 2, 3), np.uint8)
+    assert waves.drawn(picture) is picture
     assert codes.boxes(line, "codes")[0][3] == (0, 192, 1, 256)
 
 
@@ -253,3 +256,23 @@ def test_figures_say_what_they_count(run: Run) -> None:
     table = codebook_figures.by_class(counts, [str(digit) for digit in range(10)]).data[0]
     assert table.z.sum(1) == pytest.approx(100)
     assert np.array_equal(codebook_figures.entropy(counts).data[0].z, counts.entropy)
+
+
+def test_a_learned_prior_gives_a_rate_and_samples_of_a_class(run: Run) -> None:
+    model = trainer.load(run.checkpoint.path)
+    torch.manual_seed(0)
+    prior = CodePrior(model, CodePriorOptions(width=8, layers=1, heads=2, conditional=True), 10).eval()
+    assert not run.has_prior and "no sample of the model" in run.sample_note and run.known_classes == []
+    model.attach("code_prior", prior)
+    other = Run(run.checkpoint, model, run.summary)
+    assert other.has_prior and other.sample_note == "" and other.prior_title == "the prior"
+    assert other.known_classes == [str(digit) for digit in range(10)]
+    found = rate.of_prior(other, "codes", run.images, 7)
+    with torch.no_grad():
+        nats = prior.log_prob(model.encode(run.images.batch(torch.arange(7)))["codes"])
+    assert found is not None and found.bits == pytest.approx(-float(nats.mean()) / np.log(2), rel=1e-5)
+    told: list[int] = []
+    z = other.sample_in_turn(3, 20, 0.8, 4, told.append)
+    assert told == [16, 20] and z["codes"].shape == (20, 4, 4)
+    again = model.sample(16, {"y": torch.full((16,), 4)}, 0.8, torch.Generator().manual_seed(3))
+    assert torch.equal(z["codes"][:16], again["codes"])

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 import trainer
 from explorer import routes
-from explorer.run import Run
+from explorer.opened import Run
 from trainer import checkpoint
 
 

@@ -235,6 +235,17 @@ def test_a_stage_that_is_there_is_not_trained_again(staged_copy: Path, capsys: p
     assert contents(folder) == before
 
 
+def test_nothing_of_a_persons_own_is_written_over(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copy / "code_prior"
+    folder.write_text("Mine.")
+    assert f'"{folder}" is a file: remove it first' in refused(capsys, "stage", "code_prior", copy, *SMALL)
+    folder.unlink()
+    folder.mkdir()
+    (folder / "notes").write_text("Mine.")
+    assert f'"{folder}" is not empty: remove it first' in refused(capsys, "stage", "code_prior", copy, *SMALL)
+    assert contents(folder) == {"notes": b"Mine."}
+
+
 def test_a_wrong_stage_is_a_sentence(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = set(copy.iterdir())
     assert 'no stage "code_prio". Did you mean "code_prior"?' in refused(capsys, "stage", "code_prio", copy)

@@ -22,7 +22,7 @@ from trainer import checkpoint, data, fit, interrupt, models, report
 from trainer.config import versions
 from trainer.latent import LatentModel
 from trainer.models.vae import VAE
-from trainer.state import load_state, save_state
+from trainer.state import load_state, save_state, saved_step
 from trainer.step import State
 from trainer.train import TrainOptions, start, train
 
@@ -107,7 +107,7 @@ def test_a_second_signal_leaves_what_was_saved(
     folder = tmp_path / "parts"
     signal_at(7, number, monkeypatch)
     assert train_vae(folder, *SHORT) == 0
-    before = contents(folder)
+    before, config = contents(folder), checkpoint.describe(folder).config
     signal_at(3, number, monkeypatch, times=2)
     capsys.readouterr()
     assert call("resume", folder, "--device", "cpu") == 130
@@ -115,7 +115,10 @@ def test_a_second_signal_leaves_what_was_saved(
     assert (
         said.strip() == f'interrupted; "{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'
     )
-    assert contents(folder) == before
+    went_on = checkpoint.describe(folder).config
+    assert len(went_on.resumed) == 1 and went_on.model_copy(update={"resumed": []}) == config
+    rest = {name: data for name, data in contents(folder).items() if name not in ("config.json", "state.safetensors")}
+    assert rest.items() <= before.items() and saved_step(folder) == 7
 
 
 @each_signal

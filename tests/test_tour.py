@@ -17,7 +17,8 @@ from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import toys
-from explorer.tour import CHAPTERS, FACTS, Link
+from explorer.tour import FACTS, Link
+from explorer.tour_chapters import CHAPTERS
 from explorer.tour_figures import FIGURES
 from trainer.probability import kl_between
 
@@ -142,6 +143,18 @@ def test_labels_of_the_sprites_are_true() -> None:
     assert views["larger"][0] > 2 * area
     assert views["to the left"][1] < x - 10
     assert views["upwards"][2] < y - 10
+
+
+def test_the_codebook_fact_counts_what_the_summary_holds() -> None:
+    found = SHIPPED["vq-vae-mnist"]
+    summary = trainer.load_summary(found.path)
+    counts = summary.arrays["codes/codes/counts"]  # (7, 7, K)
+    shares = counts / counts.sum(-1, keepdims=True)
+    bits = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum()
+    said = FACTS["codebook"](found.config, summary)
+    assert f"{(counts.sum((0, 1)) > 0).sum()} of {counts.shape[-1]} codes are in use" in said
+    assert f"{49 * np.log2(counts.shape[-1]):.0f} bits" in said and f"{bits:.0f} by how often" in said
+    assert said.endswith("6,272 as bytes")  # 28 · 28 · 8
 
 
 # -- the toys behind the figures ---------------------------------------------------------------------------------------
@@ -270,3 +283,16 @@ def test_a_slider_moves_its_figure(page: Page, app: str) -> None:
     slider.focus()
     page.keyboard.press("End")
     expect(page.get_by_text("gap 0.000")).to_be_visible()
+
+
+@pytest.mark.parametrize(("count", "distortion", "bits"), [(2, 0.3634, 1.0), (4, 0.1175, 1.911), (8, 0.03454, 2.825)])
+def test_the_best_codes_of_a_normal_variable(count: int, distortion: float, bits: float) -> None:
+    """Max 1960, table I."""
+    best = toys.quantiser(count)
+    assert best.distortion == pytest.approx(distortion, abs=5e-5)
+    assert best.rate == pytest.approx(bits, abs=5e-4)
+    assert best.shares.sum() == pytest.approx(1) and best.codes == pytest.approx(-best.codes[::-1])
+    assert best.least_distortion < best.distortion
+    z = np.random.default_rng(0).normal(size=200_000)
+    error = np.abs(z[:, None] - best.codes).min(1) ** 2
+    assert error.mean() == pytest.approx(best.distortion, rel=0.02)

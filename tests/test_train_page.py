@@ -17,6 +17,8 @@ import trainer
 from explorer import jobs
 from explorer.job import DIED
 
+STARTS = 90_000  # ms that a process is given to load all that it needs
+
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -74,7 +76,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
     page.get_by_role("button", name="Start training").click()
 
-    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible(timeout=STARTS)
     first = step_shown(page)
     until(lambda: step_shown(page) > first)
     expect(page.get_by_text("Loss and its terms, mean per image").first).to_be_visible()
@@ -98,10 +100,10 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     other.close()
 
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible(timeout=STARTS)
     until(lambda: step_shown(page) > done)
     page.reload()  # a training does not need the page
-    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible(timeout=STARTS)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_role("button", name="Explore")).to_be_visible()
     page.get_by_role("button", name="Explore").click()

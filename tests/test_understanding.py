@@ -13,7 +13,7 @@ from PIL import Image
 
 import trainer
 from explorer import geometry, pictures
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.understanding import interpolations, prior_draws, understand
 
 

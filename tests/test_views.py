@@ -14,7 +14,7 @@ from large import ACTIVE, DIMS, save_large
 
 import trainer
 from explorer import budget, geometry, keepsakes, live, samples
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.view import Kept, View
 from trainer import checkpoint
 

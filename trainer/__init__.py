@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trainer.options import Options
     from trainer.places import home
     from trainer.quality import psnr, ssim
-    from trainer.sheet import contact_sheet, divisor, enlarged, grid, reduced, to_bytes
+    from trainer.sheet import contact_sheet, divisor, drawn, enlarged, grid, reduced, to_bytes
     from trainer.snapshots import Film, load_film
     from trainer.summary import CodeCounts, Summary, load_summary
     from trainer.train import TrainOptions
@@ -75,6 +75,7 @@ _HOME = {
     "describe": "trainer.checkpoint",
     "describe_running": "trainer.checkpoint",
     "divisor": "trainer.sheet",
+    "drawn": "trainer.sheet",
     "enlarged": "trainer.sheet",
     "estimate": "trainer.forecast",
     "grid": "trainer.sheet",
@@ -132,6 +133,7 @@ __all__ = [
     "describe",
     "describe_running",
     "divisor",
+    "drawn",
     "enlarged",
     "estimate",
     "grid",

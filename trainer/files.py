@@ -20,11 +20,11 @@ _numbers = itertools.count()  # of temporary files, since threads share a proces
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, remedy: str = "Choose another --out") -> Iterator[None]:
     """Make a folder that can be written into, before anything that takes long, and be alone in it; removed if nothing
     comes into it.
 
-    Raises OSError that says why it cannot be, ValueError where another process trains in it.
+    Raises OSError that says why it cannot be and the `remedy`, ValueError where another process trains in it.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
     try:
@@ -32,7 +32,7 @@ def claimed(folder: Path) -> Iterator[None]:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         _remove_empty(made)
-        raise OSError(f'"{folder}" cannot be written into: {error.strerror}. Choose another --out') from None
+        raise OSError(f'"{folder}" cannot be written into: {error.strerror}. {remedy}') from None
     with alone(folder):  # if it is not, whoever is keeps what was made
         try:
             yield

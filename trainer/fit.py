@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,9 @@ from trainer.report import cost_of_half, report_of, round_to_half
 from trainer.snapshots import Snapshots
 from trainer.stage import assemble
 from trainer.state import load_state, saved_step
-from trainer.step import State
+from trainer.stepping import follow_steps, take_steps
 from trainer.tensorboard import Events
-from trainer.train import TrainOptions, never, start, train
+from trainer.train import TrainOptions, start
 from trainer.trainable import Trainable
 
 HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
@@ -98,81 +96,15 @@ def _fit(
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
             with journal.events:
                 control = Control(folder, journal.lines, renewed=rate is not None)
-                finished = _steps(journal, control, model, images, options, state, snapshots)
+                finished = take_steps(journal, control, model, images, options, state, snapshots)
         elif not done:
-            finished = _follow(model, images, options, state)
+            finished = follow_steps(model, images, options, state)
     if first:
         journal.say_measuring(state.step)
         turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
         config = config.model_copy(update={"steps_done": state.step, "turned": turned})
         _finish(folder, model, images, test, config, journal.lines)
     return finished
-
-
-def _follow(model: Trainable, images: data.Images, options: TrainOptions, state: State) -> bool:
-    """Take the steps that the first process takes, and nothing else; False when stopped."""
-    with interrupt.noted() as stopped:
-        pause = distributed.together(never, stopped)
-        rate, ended = distributed.agree(model, options.rate, False)
-        while state.step < options.steps and not ended:
-            options = options.model_copy(update={"rate": rate})
-            for _ in train(model, images, options, state, pause):
-                rate, ended = distributed.agree(model, rate, False)
-                if ended or rate != options.rate:
-                    break
-    return state.step >= options.steps
-
-
-def _steps(
-    journal: Journal,
-    control: Control,
-    model: Trainable,
-    images: data.Images,
-    options: TrainOptions,
-    state: State,
-    snapshots: Snapshots,
-) -> bool:
-    """Take the steps, with a progress bar, saves, snapshots, and what control.jsonl asks for; False when stopped."""
-    options = as_turned(options, journal.lines)
-    seconds_before, begun = journal.seconds + state.seconds, time.perf_counter()
-    with (
-        interrupt.noted() as stopped,
-        tqdm(total=options.steps, initial=state.step, unit=" steps", disable=None) as bar,
-    ):
-
-        def pause() -> bool:
-            return bool(stopped) or control.waiting() or snapshots.is_due(state.step) or journal.save_is_due()
-
-        asked = distributed.together(pause, stopped)
-        distributed.agree(model, options.rate, False)
-        snapshots.take(state.step)
-        if state.step:
-            journal.save(model, state, snapshots)  # what goes on says so from here on, and how far it will go
-        ended = False
-        while state.step < options.steps and not ended:
-            rate = options.rate
-            for step, measures in train(model, images, options, state, pause=asked):
-                if measures:
-                    seconds = round(seconds_before + time.perf_counter() - begun, 2)
-                    journal.add({"step": step, "seconds": seconds, **measures})
-                    bar.set_postfix_str(f"{measures['images_per_second']:,.0f} images/s, loss {measures['loss']:.1f}")
-                bar.update(step - bar.n)
-                options, answers = control.obey(model, options, step)
-                journal.add(*answers)
-                stopped += [0 for answer in answers if "stopped" in answer]  # as a first signal does
-                ended = bool(stopped)  # a signal that comes from here on is for the next step
-                if snapshots.is_due(step) or ended:
-                    snapshots.take(step)
-                    if journal.is_there:
-                        snapshots.write(now=False)
-                if ended:
-                    print(f"\nstopping after step {step:,}; saving …", file=sys.stderr)
-                if ended or step == options.steps or journal.save_is_due():
-                    journal.save(model, state, snapshots)
-                distributed.agree(model, options.rate, ended)
-                if ended or options.rate != rate:
-                    break  # the loop goes on from any state, now at another rate
-    return state.step >= options.steps
 
 
 def _finish(

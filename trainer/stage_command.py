@@ -9,8 +9,7 @@ import tyro
 
 from trainer import checkpoint, device, distributed, stages, turns
 from trainer.config import Config, now, versions
-from trainer.files import claimed
-from trainer.lock import alone
+from trainer.files import claimed, clear_leftovers
 from trainer.options import Options
 from trainer.stage import build
 from trainer.train import TrainOptions
@@ -64,8 +63,7 @@ def train(name: str, folder: Path, chosen: Options) -> None:
     with ExitStack() as held:
         if distributed.rank() == 0:
             check_new(out)
-            held.enter_context(claimed(out))
-            held.enter_context(alone(out))
+            held.enter_context(claimed(out, "Copy the checkpoint to where it can be"))
             if asked.queue:
                 held.enter_context(turns.turn(str(where), out))
         finished = fit(out, config, where, tensorboard=asked.tensorboard)
@@ -73,10 +71,14 @@ def train(name: str, folder: Path, chosen: Options) -> None:
 
 
 def check_new(folder: Path) -> None:
-    """Raise ValueError that says how to go on where a stage is there already."""
+    """Raise ValueError that says what to do unless a new stage can stand there: an empty folder, or none."""
     if (folder / "config.json").exists():
         raise ValueError(
             f'"{folder}" holds a training already. Go on with it: python -m trainer resume {folder}; or remove that '
             "folder first"
         )
-    checkpoint.check_folder(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'"{folder}" is a file: remove it first')
+    clear_leftovers(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f'"{folder}" is not empty: remove it first, so that nothing there is written over')

@@ -18,18 +18,7 @@ from trainer.options import Options
 from trainer.train import TrainOptions
 
 
-class Run(Options):
-    """What a run uses, and what is said of it."""
-
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
-    half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
-    note: str = Field("", description="a sentence for the model card")
-    tensorboard: bool = Field(False, description="write TensorBoard event files beside the history")
-    queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
-
-
-class Place(Run):
+class Source(Options):
     """Where the images come from and where the checkpoint goes."""
 
     data: str = Field(
@@ -42,6 +31,21 @@ class Place(Run):
     side: int | None = Field(
         None, ge=8, le=128, description="crop and resize the images of a folder to this many pixels a side"
     )
+
+
+class Run(Options):
+    """What a run uses, and what is said of it."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
+    half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
+    note: str = Field("", description="a sentence for the model card")
+    tensorboard: bool = Field(False, description="write TensorBoard event files beside the history")
+    queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
+
+
+class Place(Run, Source):
+    """What a training is told beside the model's options and the loop's."""
 
 
 def command_of(name: str, *more: type[Options]) -> type[Options]:

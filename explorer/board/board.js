@@ -1,8 +1,6 @@
-// The board. decodes.js says which picture belongs to a grid, painting.js draws, edits.js undoes, choosing.js chooses
-// cells. What a person does is shown at once where its picture is here, and told to the server when it is done.
+// The board. decodes.js says which picture belongs to a grid, stage.js shows pictures, edits.js undoes, choosing.js
+// chooses cells. What a person does is shown at once where its picture is here, and told to the server when it is done.
 
-const NARROW = 720; // as in board.css: under it, two pictures stand side by side
-const TALLEST = 360; // px, of a picture
 const KEY_PAUSE = 200; // ms after the last arrow key before a choice is reported
 
 export default function ({ data, parentElement, setStateValue }) {
@@ -19,6 +17,7 @@ class Board {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     this.decodes = new Decodes();
+    this.stage = new Stage(root);
     this.cellBox = this.find(".cells");
     this.paletteBox = this.find(".palette");
     this.choosing = new Choosing(this.cellBox, this);
@@ -38,7 +37,9 @@ class Board {
     const { paletteBox } = this;
     paletteBox.addEventListener("pointerover", (event) => this.try(this.codeOf(event)));
     paletteBox.addEventListener("pointerleave", () => this.try(null));
-    paletteBox.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.try(this.codeOf(event)));
+    paletteBox.addEventListener("focusin", (event) => {
+      if (event.target.matches(":focus-visible")) this.try(this.codeOf(event));
+    });
     paletteBox.addEventListener("focusout", () => this.try(null));
     paletteBox.addEventListener("click", (event) => this.take(this.codeOf(event)));
     paletteBox.addEventListener("keydown", (event) => this.paletteKey(event));
@@ -58,6 +59,7 @@ class Board {
     this.header = header;
     if (anew) this.decodes = new Decodes();
     this.decodes.receive(header, pixels);
+    this.stage.receive(header, this.decodes);
     this.palette = new Map(header.palette.map((code, at) => [code, at]));
     this.sprite = sprite(this.decodes.tiles);
     this.around = null; // the sprite of the candidates, made when it is asked for
@@ -157,7 +159,7 @@ class Board {
       node.setAttribute("aria-label", this.named(code));
       return node;
     }));
-    this.find(".second").hidden = this.find(".swap").hidden = this.header.starts.length < 2;
+    this.find(".swap").hidden = this.header.starts.length < 2;
     this.root.classList.toggle("line", this.header.line);
   }
 
@@ -173,7 +175,8 @@ class Board {
   named(code) {
     const share = this.header.usage[this.palette.get(code)];
     if (share === undefined) return `code ${code}`;
-    return share ? `code ${code}, in ${fixed(100 * share, share < 0.001 ? 3 : 1)} % of the data's cells` : `code ${code}, unused`;
+    if (!share) return `code ${code}, unused`;
+    return `code ${code}, in ${fixed(100 * share, share < 0.001 ? 3 : 1)} % of the data's cells`;
   }
 
   tile(inContext) {
@@ -181,7 +184,7 @@ class Board {
     this.find(".constant").setAttribute("aria-pressed", !inContext);
     this.find(".context").setAttribute("aria-pressed", inContext);
     const { codes, pictures } = this.decodes.candidates;
-    if (inContext) this.around ??= sprite(pictures);
+    if (inContext) this.around ??= sprite(cropped(pictures, this.near()));
     for (const node of this.paletteBox.children) {
       const code = Number(node.dataset.code);
       const at = inContext ? codes.indexOf(code) : this.palette.get(code);
@@ -189,48 +192,34 @@ class Board {
     }
   }
 
+  // Of the candidates, the chosen cells with half a cell around them: farther away they hardly differ.
+  near() {
+    const { box, cells } = this.decodes.candidates;
+    const own = [...cells].map((cell) => this.header.own[cell]);
+    const edge = (end, axis) => {
+      const half = Math.ceil((own[0][axis + 2] - own[0][axis]) / 2);
+      const sides = own.map((each) => each[axis + 2 * end]);
+      const at = end ? Math.min(box[axis + 2], Math.max(...sides) + half) : Math.max(box[axis], Math.min(...sides) - half);
+      return at - box[axis];
+    };
+    return [edge(0, 0), edge(0, 1), edge(1, 0), edge(1, 1)];
+  }
+
   // -- what is seen -----------------------------------------------------------------------------------------------
 
   layout() {
-    const width = this.root.clientWidth;
-    if (!width || !this.header) return;
-    const panels = [...this.root.querySelectorAll(".stage figure:not([hidden])")];
-    const [, h, w] = this.header.pictures.shape;
-    const across = this.header.line ? 1 : width < NARROW ? 2 : panels.length;
-    this.find(".stage").style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
-    const room = (width - 16 * (across - 1)) / across;
-    const zoom = scale(w, h, room, TALLEST);
-    [this.wide, this.tall] = this.header.line ? [room, 72] : [w * zoom, h * zoom];
-    for (const panel of panels) {
-      const box = panel.querySelector("canvas") ?? this.cellBox;
-      sized(box, this.wide, panel.matches(".codes") && this.header.line ? 28 : this.tall);
-    }
-    this.cellBox.classList.toggle("small", this.wide / this.header.columns < 20 || this.header.line);
-    this.cellBox.style.fontSize = `${Math.min(11, this.wide / this.header.columns / 2.4)}px`;
+    this.stage.layout();
     this.show();
   }
 
   show() {
-    if (!this.header || !this.wide) return;
-    const { edits, choosing, tried, decodes, overCell } = this;
+    if (!this.stage.wide) return; // nothing was laid out yet
+    const { edits, choosing, tried, overCell } = this;
     const [first, second] = edits.grids;
     const grid = tried === null ? first : painted(first, choosing.cells, tried);
-    const picture = decodes.of(grid);
-    const canvas = this.find(".picture");
-    canvas.dataset.state = picture ? "ready" : "decoding";
-    if (picture) {
-      this.draw(canvas, picture);
-      canvas.dataset.codes = JSON.stringify(grid);
-      this.compare(grid, picture);
-    }
-    setText(this.find(".decode figcaption"), picture ? (tried === null ? "decode" : `decode with code ${tried}`) : "decoding…");
-    const original = decodes.originals[0];
-    this.find(".image").classList.toggle("none", !original);
-    setText(this.find(".image figcaption"), original ? "image" : "no image: codes alone");
-    if (original) this.draw(this.find(".image canvas"), original);
-    const other = second && decodes.of(second);
-    if (other) this.draw(this.find(".second canvas"), other);
-    this.showCells(grid, overCell ?? choosing.cursor);
+    this.stage.show(grid, tried, second);
+    this.stage.frame(overCell ?? choosing.cursor);
+    this.showCells(grid);
     const held = new Set(choosing.cells.map((cell) => first[cell]));
     for (const node of this.paletteBox.children) {
       const code = Number(node.dataset.code);
@@ -245,7 +234,7 @@ class Board {
     this.find(".reset").setAttribute("aria-disabled", same(edits.grids, this.header.starts));
   }
 
-  showCells(grid, near) {
+  showCells(grid) {
     const { choosing, tried, header } = this;
     const chosen = new Set(choosing.cells);
     [...this.cellBox.children].forEach((node, cell) => {
@@ -255,52 +244,21 @@ class Board {
       node.classList.toggle("chosen", chosen.has(cell));
       node.classList.toggle("alike", tried !== null && this.edits.grids[0][cell] === tried);
       node.tabIndex = cell === choosing.cursor ? 0 : -1;
-      node.setAttribute("aria-label", `row ${Math.floor(cell / header.columns) + 1}, column ${(cell % header.columns) + 1}, code ${grid[cell]}`);
+      node.setAttribute("aria-label", `${this.placed(cell)}, code ${grid[cell]}`);
       node.setAttribute("aria-selected", chosen.has(cell));
     });
-    for (const sheet of this.root.querySelectorAll(".sheet")) this.frame(sheet, near);
-  }
-
-  // The pixels that a cell stands for, and those that it can change.
-  frame(sheet, cell) {
-    const [, h, w] = this.header.pictures.shape;
-    for (const kind of ["own", "reach"]) {
-      const box = sheet.querySelector(`.${kind}`) ?? sheet.appendChild(element("div", kind));
-      const [top, left, bottom, right] = this.header[kind][cell];
-      const percent = (part, whole) => `${(100 * part) / whole}%`;
-      Object.assign(box.style, {
-        top: percent(top, h), left: percent(left, w), height: percent(bottom - top, h), width: percent(right - left, w),
-      });
-    }
-  }
-
-  draw(canvas, picture) {
-    if (this.header.line) plotted(canvas, picture, this.wide, this.tall);
-    else paint(canvas, picture);
-  }
-
-  // Once something was edited, the difference is what the edit did; before that, what the decode lost.
-  compare(grid, picture) {
-    const { originals } = this.decodes;
-    const edited = grid.join() !== this.header.starts[0].join() || !originals[0];
-    const before = edited ? this.decodes.of(this.header.starts[0]) : originals[0];
-    const canvas = this.find(".change canvas");
-    if (!before) return;
-    const { picture: found, values, limit } = difference(picture, before);
-    if (this.header.line) {
-      const around = Uint8Array.from(values, (value) => Math.max(0, Math.min(255, Math.round(127.5 + 255 * value))));
-      plotted(canvas, { pixels: around }, this.wide, this.tall);
-    } else paint(canvas, found);
-    const what = edited ? "change by the edit" : "decode − image";
-    setText(this.find(".change figcaption"), limit ? `${what}, ±${fixed(limit)}` : `${what}: none`);
-    canvas.setAttribute("aria-label", `${what}, from ${fixed(-limit)} to ${fixed(limit)}; red is brighter`);
   }
 
   said(grid) {
-    const { choosing, overCell, tried, header } = this;
+    const { choosing, overCell, tried } = this;
     if (tried !== null) return this.named(tried);
     const cell = overCell ?? choosing.cursor;
-    const place = `row ${Math.floor(cell / header.columns) + 1}, column ${(cell % header.columns) + 1}: ${this.named(grid[cell])}`;
-    return overCell === null && choosing.cells.length > 1 ? `${choosing.cells.length} cells chosen` : place;
+    if (overCell === null && choosing.cells.length > 1) return `${choosing.cells.length} cells chosen`;
+    return `${this.placed(cell)}: ${this.named(grid[cell])}`;
+  }
+
+  placed(cell) {
+    const { line, columns } = this.header;
+    return line ? `place ${cell + 1}` : `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
   }
 }

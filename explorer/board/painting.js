@@ -3,6 +3,7 @@
 const BLUE = [33, 102, 172];
 const RED = [178, 24, 43];
 const SPRITE = 64; // tiles in a row of a sprite
+const WAVE = [32, 32]; // px, height and width of a waveform's tile
 
 // Signed difference, the mean over channels, as a picture: blue below 0, white at 0, red above, and its limit.
 function difference(one, other) {
@@ -23,17 +24,32 @@ function difference(one, other) {
 
 // All tiles on one canvas, as the address of a picture; `place` says where one of them is, for CSS.
 function sprite(tiles) {
-  const [n, h, w] = tiles.shape;
+  const n = tiles.shape[0];
+  const isLine = tiles.shape[1] === 1;
+  const [h, w] = isLine ? WAVE : tiles.shape.slice(1, 3);
   const [columns, rows] = [Math.min(n, SPRITE), Math.ceil(n / SPRITE)];
   const whole = document.createElement("canvas");
   Object.assign(whole, { width: columns * w, height: rows * h });
   const one = document.createElement("canvas");
   for (let i = 0; i < n; i++) {
-    if (h > 1) paint(one, nth(tiles, i));
-    else plotted(one, nth(tiles, i), 24, 24);
+    if (isLine) plotted(one, nth(tiles, i), w, h);
+    else paint(one, nth(tiles, i));
     whole.getContext("2d").drawImage(one, 0, 0, one.width, one.height, (i % SPRITE) * w, Math.floor(i / SPRITE) * h, w, h);
   }
   return { url: whole.toDataURL(), columns, rows };
+}
+
+// The same part of each of some pictures.
+function cropped({ shape: [n, h, w, c], pixels }, [top, left, bottom, right]) {
+  const [down, across] = [bottom - top, (right - left) * c];
+  const found = new Uint8Array(n * down * across);
+  for (let i = 0; i < n; i++) {
+    for (let row = 0; row < down; row++) {
+      const from = ((i * h + top + row) * w + left) * c;
+      found.set(pixels.subarray(from, from + across), (i * down + row) * across);
+    }
+  }
+  return { shape: [n, down, right - left, c], pixels: found };
 }
 
 function placeTile(node, { url, columns, rows }, i) {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from explorer import address, board, code_looks, code_sources, codes, pictures
+from explorer import address, board, code_looks, code_sources, codes, controls, pictures
 from explorer.board import Board
 from explorer.code_sources import Given
-from explorer.run import Run
+from explorer.opened import Run
 
 TITLE = "Codebook"
 ICON = ":material/grid_view:"
@@ -26,6 +26,7 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Codebook of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
+    controls.refusals(run)
     _stage(run)
 
 

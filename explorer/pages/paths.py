@@ -9,8 +9,8 @@ import streamlit as st
 
 from explorer import address, answers, controls, live, pictures, route_figures, routes, sources
 from explorer.figures import CONFIG
+from explorer.opened import Run
 from explorer.routes import KINDS, REST, Route
-from explorer.run import Run
 from explorer.understanding import Understood
 
 TITLE = "Paths"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer import address, answers, controls, pictures, sources
 from explorer.answers import Answer
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.understanding import interpolations, prior_draws
 from trainer import Checkpoint
 

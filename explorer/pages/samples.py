@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from explorer import address, code_samples, controls, live, pictures
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.samples import TEMPERATURES, Samples, counts
 
 TITLE = "Samples"
@@ -40,6 +40,7 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Samples of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
+    controls.refusals(run)
     if run.sample_note:
         st.info(controls.literal(run.sample_note))
     address.say_where({"checkpoint": run.checkpoint.name})

@@ -8,7 +8,8 @@ import streamlit as st
 
 import trainer
 from explorer import controls, figures
-from explorer.tour import CHAPTERS, Chapter, Link
+from explorer.tour import Chapter, Link
+from explorer.tour_chapters import CHAPTERS
 from explorer.tour_figures import FIGURES
 from trainer import Checkpoint
 

@@ -7,7 +7,7 @@ import json
 import streamlit as st
 
 from explorer import address, controls, keepsakes, live, pictures
-from explorer.run import Run
+from explorer.opened import Run
 from explorer.view import View
 
 TITLE = "Traversals"

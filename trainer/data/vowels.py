@@ -48,7 +48,7 @@ def waveform(number: int) -> np.ndarray:
         wave = sum(partial * np.sin(2 * np.pi * k * phase) for k, partial in enumerate(partials, 1))
     else:
         wave = _vowel(phase, [speaker * formant for formant in (*FORMANTS[name], FOURTH)])
-    wave = wave * _envelope(random.uniform(0, 0.08), random.uniform(0.3, 0.43))
+    wave = wave * _envelope(random.uniform(0, 0.04), random.uniform(0.4, 0.46))
     return wave * (random.uniform(0.4, 0.9) / np.abs(wave).max())
 
 

@@ -38,9 +38,7 @@ class CodePriorOptions(Options):
     width: int = Field(128, ge=4, le=2048, description="numbers at each place, a multiple of heads")
     layers: int = Field(4, ge=1, le=48, description="blocks of attention and two fully connected layers")
     heads: int = Field(4, ge=1, le=64, description="heads of each attention, which look at different places")
-    dropout: float = Field(
-        0.1, ge=0, le=0.9, description="share of what each block adds that is set to 0 while training"
-    )
+    dropout: float = Field(0.1, ge=0, le=0.9, description="share of what blocks add that is 0 while training")
     conditional: bool = Field(False, description="learn p(codes | class) beside p(codes), from the data set's labels")
 
     @model_validator(mode="after")

@@ -1,0 +1,222 @@
+"""What a map shows in this session: which points, what is selected, which pictures a person put among them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from explorer import answers, projecting, projection, sources
+from explorer import cloud as clouds
+from explorer import map as canvas
+from explorer.atlas import Shown
+from explorer.cloud import Cloud
+from explorer.controls import literal
+from explorer.map import Asked, Chosen, Mark
+from explorer.opened import Run
+from explorer.run import kept
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainer import Images
+
+SPLITS: dict[clouds.Split, str] = {"train": "Training images", "test": "Test images"}
+MEASURED = 5_000  # points at most whose own neighbours say what is far out
+TOPICS = ("peek", "grid", "marks")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What is selected of the cloud named `points`."""
+
+    points: str
+    mask: np.ndarray  # (n,) bool
+    what: str
+    row: int = -1  # the point that was clicked, if one was
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A picture of a person's own, among the points."""
+
+    name: str
+    point: np.ndarray  # (d,)
+    place: np.ndarray  # (2,)
+    image: Tensor  # (1, c, h, w) in [0, 1], as the model sees it
+
+
+# -- points ------------------------------------------------------------------------------------------------------------
+
+
+def points(run: Run) -> tuple[Cloud, str]:
+    """The points that a person chose, and a name that no others have."""
+    digest = run.checkpoint.digest
+    if not run.images_are_here:
+        st.caption(f"{literal(run.fetching)} Decodes stand for images.")
+        return _shipped(run)
+    split = st.selectbox("Images", list(SPLITS), format_func=SPLITS.__getitem__, key=f"map/split/{digest}",
+                         help="Which of the model's data are shown")  # fmt: skip
+    try:
+        images = _images(run, split)
+    except (ValueError, OSError) as error:
+        st.error(
+            literal(f"These images cannot be read, so the points that the checkpoint came with are shown: {error}")
+        )
+        return _shipped(run)
+    offered = clouds.counts(len(images))
+    count = st.selectbox(
+        "Points", offered, format_func="{:,}".format, key=f"map/count/{digest}/{split}",
+        help=f"The first of {len(images):,} images",
+    )  # fmt: skip
+    name = f"{digest}/{split}/{count}"
+    return kept(lambda: _encoded(run, images, split, count), "cloud", name), name
+
+
+def _shipped(run: Run) -> tuple[Cloud, str]:
+    name = f"{run.checkpoint.digest}/summary"
+    return kept(lambda: clouds.from_summary(run), "cloud", name), name
+
+
+def _images(run: Run, split: clouds.Split) -> Images:
+    if split == "test":
+        return run.images
+    data = run.checkpoint.config.data
+    return kept(lambda: data.load("train"), "images", data.model_dump_json())
+
+
+def _encoded(run: Run, images: Images, split: clouds.Split, count: int) -> Cloud:
+    """With a bar and the time left, where it takes more than a moment."""
+    place, began = st.empty(), time.monotonic()
+
+    def tell(done: int) -> None:
+        took = time.monotonic() - began
+        if took > 0.5:
+            left = took * (count - done) / done
+            place.progress(done / count, f"Encoding: {done:,} of {count:,} images, {left:.0f} s left")
+
+    found = clouds.from_images(run, images, split, count, tell)
+    place.empty()
+    return found
+
+
+# -- what is drawn -----------------------------------------------------------------------------------------------------
+
+
+def packet(shown: Shown, colour: str, behind: bool) -> bytes:
+    """The map's packet, made once for what it shows."""
+    wanted = (shown.revision, colour, behind)
+    known, made = st.session_state.get("map/packet", (None, b""))
+    if known != wanted:
+        cloud = shown.cloud
+        room = canvas.room_for_thumbnails(len(cloud))
+        column = cloud.columns.get(colour)
+        about = (
+            f"Map of {len(cloud):,} {cloud.split} images by {shown.projected.title}"
+            + (f", coloured by {column.label}" if column else "")
+            + ". Arrow keys move, plus and minus zoom, 0 shows all, Enter chooses the point in the middle, "
+            "Escape selects nothing."
+        )
+        made = canvas.pack_points(
+            cloud, shown.projected.places, column, key=shown.key, points=shown.points, revision=shown.revision,
+            thumbnails=kept(lambda: cloud.thumbnails(room), "thumbnails", shown.points), about=about, behind=behind,
+        )  # fmt: skip
+        st.session_state["map/packet"] = (wanted, made)
+    return made
+
+
+def answers_to(shown: Shown, asked: Asked | None, brought: Sequence[Brought]) -> dict[str, bytes]:
+    """What the map asked for, by topic; what it asked before is not computed again."""
+    mine = selected(shown)
+    mask = mine.mask if mine and mine.row < 0 else None
+    marks = canvas.pack_marks(
+        key=shown.key, revision=shown.revision, mask=mask, chosen=mine.row if mine else -1,
+        marks=[Mark(each.place, each.name) for each in brought],
+    )  # fmt: skip
+    kept_answers: dict[str, tuple[object, bytes]] = st.session_state.setdefault("map/answers", {})
+    if asked:
+        for topic, wanted, make in (
+            ("peek", (asked.revision, asked.point, asked.place), shown.peek),
+            ("grid", (asked.revision, asked.view), shown.grid),
+        ):
+            if kept_answers.get(topic, (None, b""))[0] != wanted:
+                made = make(asked)
+                if made is not None:
+                    kept_answers[topic] = (wanted, made)
+    return {**{topic: answer for topic, (_, answer) in kept_answers.items()}, "marks": marks}
+
+
+# -- what is selected --------------------------------------------------------------------------------------------------
+
+
+def select(chosen: Selected | None) -> None:
+    """From now on, this is selected."""
+    st.session_state["map/selected"] = chosen
+
+
+def selected(shown: Shown) -> Selected | None:
+    """What is selected of these points."""
+    found: Selected | None = st.session_state.get("map/selected")
+    return found if found and found.points == shown.points else None
+
+
+def take(shown: Shown, chosen: Chosen) -> bool:
+    """Select what a person chose on the map; whether that is news."""
+    if st.session_state.get("map/number") == chosen.number:
+        return False
+    st.session_state["map/number"] = chosen.number
+    mask = shown.selected(chosen)
+    row = chosen.point if chosen.kind == "point" else -1
+    select(None if mask is None else Selected(shown.points, mask, f"Drawn around on {shown.projected.title}", row))
+    return True
+
+
+# -- a person's own pictures -------------------------------------------------------------------------------------------
+
+
+def bring(run: Run, shown: Shown) -> list[Brought]:
+    """Pictures that a person puts on the map, and how each came to its place."""
+    if not st.toggle("Place a picture", key="map/bring", help="Upload, draw or choose pictures to see where they lie"):
+        return []
+    subjects = sources.choose(run)
+    if not subjects or not len(shown.cloud):
+        return []
+    try:
+        found = [answer.found for answer in answers.answers([run], subjects)[0]]
+    except ValueError as error:
+        st.error(literal(str(error)))
+        return []
+    import torch
+
+    new = np.concatenate([run.model.points(run.tensors(each.latent)).numpy() for each in found])
+    places, how = _places(shown, new)
+    for subject, share in zip(subjects, _outlying(shown, new), strict=True):
+        st.caption(literal(f"{subject.picture.name}: further out than {share:.0f} % of the latents"))
+    st.caption(how)
+    images = [torch.from_numpy(each.seen).permute(2, 0, 1)[None].float() / 255 for each in found]
+    names = [subject.picture.name for subject in subjects]
+    return [Brought(*each) for each in zip(names, new, places, images, strict=True)]
+
+
+def _places(shown: Shown, new: np.ndarray) -> tuple[np.ndarray, str]:
+    by_neighbours = shown.placed(new)
+    if shown.projected.umap is None:
+        return by_neighbours, f"Placed exactly, for {shown.projected.title} is linear."
+    by_umap = projecting.place_by_umap(shown.cloud, shown.points, shown.projected, new)
+    if by_umap is None:
+        return by_neighbours, "Placed among its nearest neighbours, until UMAP's transform is ready."
+    return by_umap, "Placed by UMAP's transform."
+
+
+def _outlying(shown: Shown, new: np.ndarray) -> np.ndarray:
+    wanted = (shown.points, new.tobytes())
+    known, shares = st.session_state.get("map/outlying", (None, np.zeros(0)))
+    if known != wanted:
+        shares = projection.outlyingness(shown.cloud.points[:MEASURED], new)
+        st.session_state["map/outlying"] = (wanted, shares)
+    found: np.ndarray = shares
+    return found

@@ -1,0 +1,114 @@
+// Points on a canvas, by WebGL where there is one, else pixel by pixel. Both know where each point was and where it is
+// going, so that a new projection is a move of all points at once.
+
+const VERTEX = `
+attribute vec2 from, to;
+attribute vec4 colour;
+uniform vec2 middle, unit;
+uniform float along, size;
+varying vec4 shade;
+void main() {
+  gl_Position = vec4((mix(from, to, along) - middle) * unit, 0.0, colour.a > 0.0 ? 1.0 : 0.0);
+  gl_PointSize = size;
+  shade = colour;
+}`;
+const FRAGMENT = `
+precision mediump float;
+uniform float side;
+varying vec4 shade;
+void main() {
+  float radius = length(gl_PointCoord - 0.5) * side;
+  float cover = clamp(0.5 * side - radius, 0.0, 1.0) * shade.a;
+  gl_FragColor = vec4(shade.rgb * cover, cover);
+}`;
+
+class Scatter {
+  constructor(canvas, redraw) {
+    this.canvas = canvas;
+    this.count = 0;
+    const wanted = { alpha: true, premultipliedAlpha: true, antialias: false, preserveDrawingBuffer: false };
+    this.gl = canvas.getContext("webgl", wanted);
+    if (!this.gl) return void (this.flat = canvas.getContext("2d"));
+    this.prepare();
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    canvas.addEventListener("webglcontextrestored", () => (this.prepare(), this.place(this.from, this.to),
+      this.paint(this.colours), redraw()));
+  }
+
+  prepare() {
+    const { gl } = this;
+    const program = gl.createProgram();
+    for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, text);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    gl.useProgram(program);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    this.at = (name) => gl.getUniformLocation(program, name);
+    this.buffers = {};
+    for (const [name, width, type] of [["from", 2, gl.FLOAT], ["to", 2, gl.FLOAT], ["colour", 4, gl.UNSIGNED_BYTE]]) {
+      const [buffer, place] = [gl.createBuffer(), gl.getAttribLocation(program, name)];
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.enableVertexAttribArray(place);
+      gl.vertexAttribPointer(place, width, type, type === gl.UNSIGNED_BYTE, 0, 0);
+      this.buffers[name] = buffer;
+    }
+  }
+
+  fill(name, values) {
+    if (!this.gl) return;
+    this.gl.bindBuffer(this.gl.ARRAY_BUFFER, this.buffers[name]);
+    this.gl.bufferData(this.gl.ARRAY_BUFFER, values, this.gl.DYNAMIC_DRAW);
+  }
+
+  // Float32Array of x, y each.
+  place(from, to) {
+    Object.assign(this, { from, to, count: to.length / 2 });
+    this.fill("from", from);
+    this.fill("to", to);
+  }
+
+  // Uint8Array of r, g, b, alpha; a point with alpha 0 is not there.
+  paint(colours) {
+    this.colours = colours;
+    this.fill("colour", colours);
+  }
+
+  // `size` in CSS pixels; `along` from 0, where points were, to 1.
+  draw(camera, size, along) {
+    const ratio = window.devicePixelRatio || 1;
+    const { canvas, gl } = this;
+    if (!gl) return this.drawFlat(camera, size * ratio, along, ratio);
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.uniform2f(this.at("middle"), camera.x, camera.y);
+    gl.uniform2f(this.at("unit"), (2 * camera.scale) / camera.width, (2 * camera.scale) / camera.height);
+    gl.uniform1f(this.at("along"), along);
+    for (const name of ["size", "side"]) gl.uniform1f(this.at(name), size * ratio); // one for each shader's precision
+    if (this.count) gl.drawArrays(gl.POINTS, 0, this.count);
+  }
+
+  drawFlat(camera, size, along, ratio) {
+    const { canvas: { width, height }, from, to, colours } = this;
+    if (this.image?.width !== width || this.image?.height !== height) this.image = this.flat.createImageData(width, height);
+    const pixels = new Uint32Array(this.image.data.buffer).fill(0);
+    const shades = new Uint32Array(colours.buffer, colours.byteOffset, this.count);
+    const [side, scale] = [Math.max(1, Math.round(size)), camera.scale * ratio];
+    for (let i = 0; i < this.count; i++) {
+      if (!colours[4 * i + 3]) continue;
+      const x = from[2 * i] + along * (to[2 * i] - from[2 * i]);
+      const y = from[2 * i + 1] + along * (to[2 * i + 1] - from[2 * i + 1]);
+      const left = Math.round(width / 2 + (x - camera.x) * scale - side / 2);
+      const top = Math.round(height / 2 - (y - camera.y) * scale - side / 2);
+      for (let row = Math.max(0, top); row < Math.min(height, top + side); row++) {
+        for (let at = Math.max(0, left); at < Math.min(width, left + side); at++) pixels[row * width + at] = shades[i];
+      }
+    }
+    this.flat.putImageData(this.image, 0, 0);
+  }
+}

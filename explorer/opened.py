@@ -1,0 +1,259 @@
+"""An opened checkpoint with its data, and what the pages ask of it. No screen."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import trainer
+
+if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
+    from trainer import Checkpoint, Codes, Gaussian, Images, Latent, LatentModel, Summary
+
+BATCH = 512  # decodes at once
+AT_ONCE = 16  # images drawn between two steps of a progress bar
+_one_at_a_time = threading.Lock()  # torch has one generator for all threads, and `terms` draws from it
+
+
+@dataclass(frozen=True)
+class Run:
+    """One checkpoint, shared by everybody who looks at it: nothing here may be changed."""
+
+    checkpoint: Checkpoint
+    model: LatentModel
+    summary: Summary
+    version: str = ""  # of the weights and of every second stage on top of them: what is computed is kept under this
+
+    @cached_property
+    def images(self) -> Images:
+        """The test split of the data that the model was trained on; where they are not `here`, that fetches them."""
+        return self.checkpoint.config.data.load("test")
+
+    @property
+    def images_were_fetched(self) -> bool:
+        """Whether the data lie on this machine, whole or not; asking reads nothing."""
+        return trainer.data_is_here(self.checkpoint.config.data.name)
+
+    @cached_property
+    def images_problem(self) -> str | None:
+        """Why the data that lie here are not the model's images, in a sentence; None where they are. Found out once."""
+        name = self.checkpoint.config.data.name
+        try:
+            found = self.images.shape
+        except (ValueError, OSError) as error:
+            why = str(error).replace(name, self.data_title)
+        else:
+            if found == self.model.shape:
+                return None
+            why = f"they are {found}, and the model takes {tuple(self.model.shape)}"
+        return (
+            f"The images of {self.data_title} cannot be shown: {why.rstrip('.')}. Mend that, then start the app again."
+        )
+
+    @property
+    def images_are_here(self) -> bool:
+        """Whether the data's images can be shown without fetching anything. Asking reads them."""
+        return self.images_were_fetched and self.images_problem is None
+
+    @cached_property
+    def look(self) -> trainer.Look | None:
+        """What the images of the data have in common."""
+        return trainer.Look.of(self.summary.arrays)
+
+    @property
+    def gaussian(self) -> dict[str, Gaussian]:
+        """The latent's parts of real numbers."""
+        return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Gaussian)}
+
+    @property
+    def codes(self) -> dict[str, Codes]:
+        """The latent's grids of codes."""
+        return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Codes)}
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether the whole latent is real numbers, so that it has a mean, can be moved, and leads back from points."""
+        return not self.codes
+
+    @property
+    def latent_title(self) -> str:
+        """What the latent is, for people."""
+        grids = [f"a grid of {part.h} × {part.w} codes out of {part.size}" for part in self.codes.values()]
+        return " and ".join([f"{part.dims} real numbers" for part in self.gaussian.values()] + grids)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the images are waveforms: one row of samples."""
+        return self.model.shape[1] == 1
+
+    @property
+    def about(self) -> str:
+        """What the checkpoint is a model of, for people."""
+        what = f"waveforms of {self.model.shape[2]:,} samples" if self.is_line else "images"
+        return f"a model of {what} whose latent is {self.latent_title}"
+
+    @property
+    def prior_command(self) -> str:
+        """What trains a prior over the codes."""
+        path = self.checkpoint.path.resolve()
+        place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"python -m trainer stage code_prior {shlex.quote(str(place))}"
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the likelihood of an image can be bounded."""
+        return isinstance(self.model, trainer.Density)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether `sample` draws from what the model has learned; otherwise something simpler stands in for a prior."""
+        return self.has_density or not (self.is_continuous or self.model.sample_note)
+
+    @property
+    def sample_note(self) -> str:
+        """What to know of samples that are not of the model's own prior, and what to do; empty where they are."""
+        said = self.model.sample_note
+        if self.has_prior or said:
+            return said[:1].upper() + said[1:]
+        return ("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
+                "was fitted to its codes.")  # fmt: skip
+
+    def decode(self, z: Latent) -> np.ndarray:
+        """(n, h, w, c) uint8 pictures of n latents."""
+        import torch
+
+        with torch.inference_mode():
+            n = len(next(iter(z.values())))
+            parts = [{name: values[i : i + BATCH] for name, values in z.items()} for i in range(0, n, BATCH)]
+            return np.concatenate([trainer.to_bytes(self.model.decode(part)) for part in parts])
+
+    @property
+    def prior_title(self) -> str:
+        """What `sample` draws from, for people."""
+        stand_in = "a Gaussian fitted to the codes" if self.is_continuous else "the frequency of each code at its place"
+        return "the prior" if self.has_prior else stand_in
+
+    @property
+    def numbers(self) -> int:
+        """How many data images there are to choose from: of the test split, or else latents that stand in for some."""
+        if self.images_are_here:
+            return len(self.images)
+        return self.points if self.is_continuous else 0
+
+    @property
+    def points(self) -> int:
+        """How many latents of training images the summary holds."""
+        return len(self.summary.arrays["points"])
+
+    @cached_property
+    def factors(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Names and levels (n, f) of the known causes of the images that the summary's points are of, if any are."""
+        import torch
+
+        if not self.images_are_here:
+            return None
+        train = self.checkpoint.config.data.load("train")
+        levels = train.factors(torch.from_numpy(self.summary.arrays["ids"]).long())
+        return None if levels is None else (train.factor_names, levels.numpy())
+
+    @property
+    def data_title(self) -> str:
+        """The data's name, for people; of a path only its last part, for the rest is of one machine."""
+        return self.checkpoint.config.data.title
+
+    @property
+    def fetching(self) -> str:
+        """What to do where the images are not here."""
+        if self.images_were_fetched and self.images_problem:
+            return self.images_problem
+        name = self.data_title
+        if name != self.checkpoint.config.data.name:
+            return f"The images of {name} are not on this machine. Put {name} back where it was at the training."
+        return f"The images of {name} are not on this machine. Fetch them once: python -m trainer fetch {name}."
+
+    def picture(self, number: int) -> np.ndarray:
+        """A test image, (h, w, c) uint8; where the images are not here, the decode of a training image."""
+        return self.image(number)[0] if self.images_are_here else self.decode(self.point(number))[0]
+
+    def image(self, number: int) -> tuple[np.ndarray, Latent]:
+        """A test image as (h, w, c) uint8, and its latent, each part (1, …)."""
+        import torch
+
+        with torch.inference_mode():
+            x = self.images.batch(torch.tensor([number]))
+            return trainer.to_bytes(x)[0], self.model.encode(x)
+
+    def point(self, number: int) -> Latent:
+        """The latent of a training image, which the summary holds, each part (1, …)."""
+        import torch
+
+        points = self.summary.arrays["points"][number : number + 1]
+        return self.model.from_points(torch.from_numpy(points.astype(np.float32)))
+
+    def posterior_rows(self, mean: dict[str, list[float]], std: dict[str, list[float]]) -> tuple[Any, ...]:
+        """Labels, means, stds, and the 5th and 95th percentiles of the data, per dimension, most important first."""
+        rows = []
+        for part in self.gaussian:
+            low, high = self.summary.band(part)
+            for dim in (-self.summary.importance(part)[0]).argsort(kind="stable"):
+                rows.append((f"{part}{dim}", mean[part][dim], std[part][dim], float(low[dim]), float(high[dim])))
+        labels, *columns = zip(*rows, strict=True)
+        return labels, *(np.array(column) for column in columns)
+
+    def sample(self, seed: int, count: int = 1) -> Latent:
+        """Latents from the prior, or what stands in for it."""
+        import torch
+
+        return self.model.sample(count, generator=torch.Generator().manual_seed(seed))
+
+    @property
+    def known_classes(self) -> list[str]:
+        """The classes that a learned prior can be asked for."""
+        known = getattr(getattr(self.model, "prior", None), "known", 0)
+        return (self.checkpoint.config.data.class_names or [str(label) for label in range(known)])[:known]
+
+    def sample_in_turn(
+        self, seed: int, count: int, temperature: float, label: int | None, tell: Callable[[int], None]
+    ) -> Latent:
+        """The same for what takes long, of one class if `label` is its number: a few at a time, after which `tell`
+        hears how many there are.
+        """
+        import torch
+
+        generator, parts = torch.Generator().manual_seed(seed), []
+        with torch.inference_mode():
+            for start in range(0, count, AT_ONCE):
+                n = min(AT_ONCE, count - start)
+                given = {} if label is None else {"y": torch.full((n,), label)}
+                parts.append(self.model.sample(n, given, temperature, generator))
+                tell(start + n)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def plain(self, z: Latent, index: int = 0) -> dict[str, list[float]]:
+        """One image's latent in plain numbers, those of a grid row by row."""
+        return {name: values[index].flatten().tolist() for name, values in z.items()}
+
+    def tensors(self, z: dict[str, list[float]]) -> Latent:
+        """The inverse of `plain`, as a latent of one image."""
+        import torch
+
+        grids = {name: (part.h, part.w) for name, part in self.codes.items()}
+        return {name: torch.tensor(values).view(1, *grids.get(name, (-1,))) for name, values in z.items()}
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """For what a model computes with noise of its own: no gradients, and the same noise for the same seed."""
+    import torch
+
+    with _one_at_a_time, torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

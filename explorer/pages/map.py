@@ -1,0 +1,110 @@
+"""Each point is an image, where the model puts it. Rest on the map to see what is there; draw around what you want."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer import address, charting, controls, gallery, projecting, query
+from explorer import map as canvas
+from explorer.atlas import Shown
+from explorer.charting import Brought, Selected
+from explorer.cloud import Cloud
+from explorer.gallery import Query
+from explorer.opened import Run
+
+TITLE = "Map"
+ICON = ":material/scatter_plot:"
+NEEDS = "one"
+NARROW = """<style>@media (max-width: 1100px) {
+.st-key-map_halves { flex-direction: column-reverse; }
+div:has(> .st-key-map_controls) { width: 100%; }
+.st-key-map_controls.st-key-map_controls { width: 100%; flex-flow: row wrap; align-items: end; }
+.st-key-map_controls.st-key-map_controls > div { width: 216px; }
+}</style>"""  # the map first, its controls under it
+
+
+def show(run: Run) -> None:
+    """The page of one checkpoint."""
+    st.subheader(f"Map of {run.checkpoint.name}", anchor=False)
+    st.caption(__doc__)
+    address.say_where({"checkpoint": run.checkpoint.name})
+    _page(run)
+
+
+@st.fragment
+def _page(run: Run) -> None:
+    st.html(NARROW)
+    halves = st.container(horizontal=True, gap="medium", key="map_halves")
+    left, stage = halves.container(width=232, key="map_controls"), halves.container(width="stretch")
+    with left:
+        cloud, points = charting.points(run)
+        colour = _colour(cloud)
+        shown = Shown(cloud, points, projecting.choose(cloud, points, run.checkpoint.path), f"map/{points}")
+        behind = cloud.can_decode and st.toggle(
+            "Decodes behind the points", shown.projected.title == projecting.ITSELF,
+            key=f"map/behind/{shown.projected.title}", help="What the decoder makes of each place in sight",
+        )  # fmt: skip
+        _query(shown)
+        brought = charting.bring(run, shown)
+    with stage:
+        _stage(shown, colour, behind, brought)
+    _below(shown, brought)
+
+
+def _colour(cloud: Cloud) -> str:
+    """The column that colours the points."""
+    digest = cloud.run.checkpoint.digest
+    labels = {name: column.label for name, column in cloud.columns.items()}
+    return st.selectbox(
+        "Colour by", list(labels), format_func=labels.__getitem__, key=f"map/colour/{digest}",
+        help="What a point's colour says; the legend is beside the map",
+    )  # fmt: skip
+
+
+def _query(shown: Shown) -> None:
+    """A selection by what is known of the points."""
+    names = [name for name in shown.cloud.columns if name not in shown.cloud.dims]
+    text = st.text_input(
+        "Select by a query", key=f"map/query/{shown.points}", placeholder="class = 3 and error in top 1 %",
+        help=f"Compare with =, !=, <, >, <=, >= or “in top 1 %”; join with and, or, not. There are "
+        f"{', '.join([*names, *shown.cloud.dims[:1]])} …",
+    )  # fmt: skip
+    if not text.strip():
+        return
+    try:
+        mask = query.select(text, shown.cloud.columns)
+    except ValueError as error:
+        st.error(controls.literal(str(error)))
+        return
+    if not mask.any():
+        st.warning("No point is like that.")
+    elif st.session_state.get("map/asked") != (shown.points, text):
+        st.session_state["map/asked"] = (shown.points, text)
+        charting.select(Selected(shown.points, mask, f"Selected by: {text}"))
+
+
+@st.fragment
+def _stage(shown: Shown, colour: str, behind: bool, brought: Sequence[Brought]) -> None:
+    """The map, which asks for pictures as the pointer rests: then only this runs again."""
+    report = canvas.reported(shown.key, shown.revision, len(shown.cloud))
+    if report.chosen and charting.take(shown, report.chosen):
+        st.rerun()
+    canvas.draw(charting.packet(shown, colour, behind), key=shown.key)
+    with st.container(gap=None, height=1, border=False):
+        for topic, packet in charting.answers_to(shown, report.asked, brought).items():
+            canvas.feed(packet, key=f"{shown.key}/{topic}")
+
+
+def _below(shown: Shown, brought: Sequence[Brought]) -> None:
+    """What is selected, and the neighbours of what was clicked or brought."""
+    selected = charting.selected(shown)
+    if selected and selected.row < 0:
+        gallery.show(shown, selected.mask, selected.what)
+    elif selected:
+        gallery.one(shown, selected.row)
+    for each in brought:
+        gallery.neighbours(shown.cloud, Query(each.name, each.point, each.image))
+    if not selected and not brought:
+        st.info("Draw around points with Lasso or Box, click one, or write a query: their images appear here.")

@@ -1,0 +1,7 @@
+"""All chapters of the lecture tour, in its order."""
+
+from __future__ import annotations
+
+from explorer import tour_discrete, tour_linear, tour_variational
+
+CHAPTERS = tour_linear.CHAPTERS + tour_variational.CHAPTERS + tour_discrete.CHAPTERS

@@ -1,0 +1,206 @@
+"""The map in a real browser: what is drawn around is what the gallery shows, what is under the pointer is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from canvas import PIXELS
+from conftest import ROOT
+from playwright.sync_api import Page, expect
+
+import trainer
+
+MAP = ".map[data-state=ready]"
+PLACES = """root => {
+    const { map } = root, { left, top } = map.over.getBoundingClientRect();
+    return Array.from({ length: map.cloud.count }, (_, i) => {
+        const [x, y] = map.camera.screen(map.cloud.places[2 * i], map.cloud.places[2 * i + 1]);
+        return [left + x, top + y];
+    });
+}"""
+DRAWN = "root => Array.from(root.map.scatter.colours).filter((_, i) => i % 4 === 3)"  # alpha of each point
+
+
+def open_map(page: Page, app: str, checkpoint: str = "vae-digits") -> None:
+    page.goto(f"{app}/map?checkpoint={checkpoint}")
+    page.wait_for_selector(MAP)
+    page.wait_for_selector(".map[data-moving=false]")
+
+
+def places(page: Page) -> np.ndarray:
+    """(n, 2) pixels of the page."""
+    return np.array(page.locator(MAP).evaluate(PLACES))
+
+
+def pixels(page: Page, where: str) -> np.ndarray:
+    """The grey picture in a canvas beside the map."""
+    read: dict[str, Any] = page.locator(f"{where} canvas").evaluate(PIXELS)
+    return np.array(read["rgba"], np.uint8).reshape(read["height"], read["width"], 4)[..., 0]
+
+
+def image(number: int) -> np.ndarray:
+    return trainer.to_bytes(trainer.load_data("digits", "train").batch(torch.tensor([number])))[0, ..., 0]
+
+
+def signed_distances(triangle: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(n, 3) px from each edge, positive on the inner side."""
+    found = []
+    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        edge = triangle[b] - triangle[a]
+        normal = np.array([-edge[1], edge[0]]) / np.linalg.norm(edge)
+        side = np.sign((triangle[c] - triangle[a]) @ normal)
+        found.append(side * ((where - triangle[a]) @ normal))
+    return np.stack(found, 1)
+
+
+def lonely_triangle(where: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """A triangle on the map with a dozen points in it and none within 2 px of its outline, and those points."""
+    rng = np.random.default_rng(0)
+    low, high = where.min(0), where.max(0)
+    for _ in range(20_000):
+        triangle = low + rng.random((3, 2)) * (high - low)
+        edges = np.linalg.norm(triangle - np.roll(triangle, 1, 0), axis=1)
+        if edges.min() < 40:
+            continue
+        distances = signed_distances(triangle, where)
+        inside = np.flatnonzero((distances > 0).all(1))
+        near = (np.abs(distances).min(1) < 2) & (distances > -2).all(1)
+        if 6 <= len(inside) <= 40 and not near.any():
+            return triangle, inside.tolist()
+    raise AssertionError("no such triangle")
+
+
+def draw_around(page: Page, corners: Sequence[Sequence[float]]) -> None:
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for x, y in [*corners[1:], corners[0]]:
+        page.mouse.move(x, y, steps=10)
+    page.mouse.up()
+
+
+def gallery(page: Page) -> list[int]:
+    """The ids under the images of the selection."""
+    texts = page.get_by_test_id("stImageCaption").all_inner_texts()
+    return [int(found[1]) for text in texts if (found := re.fullmatch(r"(\d+) · \d", text.strip()))]
+
+
+def test_lasso_fills_the_gallery_with_exactly_those_images(page: Page, app: str) -> None:
+    open_map(page, app)
+    triangle, inside = lonely_triangle(places(page))
+    page.get_by_role("button", name="Lasso").click()
+    draw_around(page, triangle.tolist())
+    expect(page.get_by_text(f"{len(inside)} of 1,618 selected")).to_be_visible()
+    expect(page.get_by_test_id("stImageCaption")).to_have_count(len(inside))
+    assert gallery(page) == inside  # digits' training images have the ids 0 … 1,617
+    page.wait_for_function(
+        "count => [...document.querySelectorAll('*')].some(node => node.shadowRoot?.querySelector('.map')"
+        "?.map.cloud.selected?.reduce((a, b) => a + b) === count)",
+        arg=len(inside),
+    )
+    alpha = np.array(page.locator(MAP).evaluate(DRAWN))
+    assert np.flatnonzero(alpha == alpha.max()).tolist() == inside
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == inside
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_text("Draw around points with Lasso")).to_be_visible()
+
+
+def test_hover_shows_the_image_and_its_decode(page: Page, app: str) -> None:
+    open_map(page, app)
+    where = places(page)
+    lonely = int(np.argmax(np.sort(np.linalg.norm(where[:, None] - where[None], axis=-1), 1)[:, 1]))
+    page.mouse.move(*where[lonely])
+    expect(page.locator(".who")).to_contain_text(f"train image {lonely},")
+    assert np.array_equal(pixels(page, ".image"), image(lonely))  # at once: the pictures are here already
+    expect(page.locator(".decode canvas")).to_have_attribute("data-state", "ready")
+    model = trainer.load(ROOT / "checkpoints/vae-digits")
+    points = trainer.load_summary(ROOT / "checkpoints/vae-digits").arrays["points"].astype(np.float32)
+    with torch.no_grad():
+        decode = trainer.to_bytes(model.decode(model.from_points(torch.from_numpy(points[lonely : lonely + 1]))))
+    assert np.abs(pixels(page, ".decode").astype(int) - decode[0, ..., 0]).max() <= 1
+    expect(page.locator(".here canvas")).to_have_attribute("data-state", "ready")
+    expect(page.locator(".off")).to_contain_text("from the nearest latent")
+    box = page.locator(".over").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 3, box["y"] + 3)
+    expect(page.locator(".off")).to_contain_text("Off the data")
+
+
+def test_the_legend_filters_and_lasso_leaves_out_what_is_hidden(page: Page, app: str) -> None:
+    open_map(page, app)
+    labels = trainer.load_summary(ROOT / "checkpoints/vae-digits").arrays["labels"]
+    for digit in ("3", "7"):
+        page.locator(".levels").get_by_role("button", name=digit, exact=True).click()
+    alpha = np.array(page.locator(MAP).evaluate(DRAWN))
+    assert np.array_equal(alpha == 0, np.isin(labels, [3, 7]))
+    page.get_by_role("button", name="Box").click()
+    box = page.locator(".over").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=5)
+    page.mouse.up()
+    expect(page.get_by_text(f"{int((~np.isin(labels, [3, 7])).sum()):,} of 1,618 selected")).to_be_visible()
+    three = page.locator(".levels").get_by_role("button", name="3", exact=True)
+    expect(three).to_have_attribute("aria-pressed", "false")
+    three.click()
+    alpha = np.array(page.locator(MAP).evaluate(DRAWN))
+    assert np.array_equal(alpha == 0, labels == 7)
+
+
+def test_wheel_drag_and_keys_move_the_map_and_click_finds_neighbours(page: Page, app: str) -> None:
+    open_map(page, app)
+    before = places(page)
+    box = page.locator(".over").bounding_box()
+    assert box
+    middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]).round()
+    page.mouse.move(*middle)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('*')].some("
+        "node => node.shadowRoot?.querySelector('.map')?.map.camera.zoom > 1.3)"
+    )
+    closer = places(page)
+    zoom = np.linalg.norm(closer[0] - closer[1]) / np.linalg.norm(before[0] - before[1])
+    assert np.allclose(closer - middle, zoom * (before - middle), atol=1) and zoom > 1.3
+    page.mouse.down()
+    page.mouse.move(*(middle + np.array([60, 30])), steps=5)
+    page.mouse.up()
+    assert np.allclose(places(page) - closer, [60, 30], atol=4.5)  # the first few px tell a drag from a click
+    page.locator(".over").focus()
+    moved = places(page)
+    page.keyboard.press("ArrowRight")
+    assert np.allclose(places(page) - moved, [-40, 0], atol=0.5)
+    page.keyboard.press("0")
+    assert np.allclose(places(page), before, atol=0.5)
+    assert "1,618 train images" in (page.locator(".over").get_attribute("aria-label") or "")
+    lonely = int(np.argmax(np.sort(np.linalg.norm(before[:, None] - before[None], axis=-1), 1)[:, 1]))
+    page.mouse.click(*before[lonely])
+    expect(page.get_by_role("heading", name=f"Neighbours of train image {lonely}")).to_be_visible()
+
+
+def test_points_move_to_another_projection(page: Page, app: str) -> None:
+    open_map(page, app)
+    before = places(page)
+    page.get_by_role("combobox", name="Projection").click()
+    page.get_by_role("option", name="Two dimensions").click()
+    expect(page.get_by_role("combobox", name="Across")).to_be_visible()
+    page.wait_for_selector(".map[data-moving=true]")
+    page.wait_for_selector(".map[data-moving=false]")
+    assert not np.allclose(places(page), before, atol=5)
+
+
+def test_without_images_the_decode_is_shown_and_says_so(page: Page, app: str) -> None:
+    open_map(page, app, "vae-fashion")
+    expect(page.get_by_text("Decodes stand for images")).to_be_visible()
+    where = places(page)
+    page.mouse.move(*where[where[:, 0].argmin()])
+    expect(page.locator(".image figcaption")).to_have_text("decode, for the image")
+    expect(page.locator(".image canvas")).to_have_attribute("data-state", "ready")
+    expect(page.locator(".decode")).to_be_hidden()

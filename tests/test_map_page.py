@@ -1,0 +1,193 @@
+"""The page Map without a browser: what it shows of few points, without images, and when a checkpoint changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+import trainer
+from explorer import projection, run
+from trainer.config import Data
+from trainer.data import Images
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+
+
+def page_of_map(folder: str) -> None:
+    import streamlit as st
+
+    import trainer
+    from explorer import run
+    from explorer.pages import map
+
+    st.session_state.setdefault("pages", {})
+    map.show(run.open_run(trainer.describe(folder)))
+
+
+def opened(folder: Path) -> AppTest:
+    page = AppTest.from_function(page_of_map, args=(str(folder),), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def header(page: AppTest) -> dict[str, Any]:
+    """Of the packet that the map was handed."""
+    packet = page.session_state["map/packet"][1]
+    (length,) = struct.unpack("<I", packet[:4])
+    found: dict[str, Any] = json.loads(packet[4 : 4 + length])
+    return found
+
+
+def text_of(page: AppTest) -> str:
+    return " ".join(element.value for kind in ("subheader", "caption", "info", "warning", "error")
+                    for element in page.get(kind))  # fmt: skip
+
+
+def choose(page: AppTest, label: str, value: Any) -> AppTest:
+    next(box for box in page.selectbox if box.label == label).set_value(value)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def query(page: AppTest, text: str) -> None:
+    next(field for field in page.text_input if field.label == "Select by a query").set_value(text)
+    page.run()
+    assert not page.exception
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Makes the data of every checkpoint these images, of either split."""
+
+    def become(pixels: torch.Tensor, labels: torch.Tensor | None = None) -> None:
+        names = ("even", "odd") if labels is not None else ()
+        monkeypatch.setattr(Data, "load", lambda self, split: Images("few", pixels, labels, names))
+        run._open.clear()
+        run._shelf.clear()
+
+    yield become
+    run._open.clear()
+    run._shelf.clear()
+
+
+def test_a_shipped_checkpoint_is_mapped_at_once() -> None:
+    page = opened(trainer.root() / "vae-digits")
+    head = header(page)
+    assert head["stand_in"] is False and len(head["labels"]) == 10 and head["amount"] is None
+    assert "Draw around points" in text_of(page)
+    choose(page, "Colour by", "error")
+    assert header(page)["amount"]["title"] == "Reconstruction error (nats)"
+    choose(page, "Images", "test")
+    assert header(page)["points"] != head["points"]
+
+
+def test_without_the_images_the_summary_is_mapped() -> None:
+    page = opened(trainer.root() / "vae-fashion")
+    assert "Decodes stand for images" in text_of(page) and "not on this machine" in text_of(page)
+    assert header(page)["stand_in"] is True
+    assert {box.label for box in page.selectbox} >= {"Colour by", "Projection"}
+
+
+def test_two_dimensions() -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "Two dimensions")
+    choose(page, "Across", "z2")
+    assert "/two/z2/" in header(page)["revision"]
+
+
+def test_queries_select_and_say_what_is_wrong() -> None:
+    page = opened(trainer.root() / "vae-digits")
+    query(page, "class = 3 and error in top 5 %")
+    chosen = page.session_state["map/selected"]
+    rows = np.flatnonzero(chosen.mask)
+    images = trainer.load_data("digits", "train")
+    assert len(rows) and images.labels is not None and (images.labels[rows] == 3).all()
+    assert f"{len(rows)} of 1,618 selected" in text_of(page)
+    query(page, "clas = 3")
+    assert "Did you mean “class”?" in page.error[0].value
+    assert f"{len(rows)} of 1,618 selected" in text_of(page)  # what was on screen stays
+    query(page, "error > 1e9")
+    assert "No point is like that" in page.warning[0].value
+
+
+def test_a_lasso_selects_and_a_click_shows_neighbours() -> None:
+    page = opened(trainer.root() / "vae-digits")
+    head = header(page)
+    points = trainer.load_summary(trainer.root() / "vae-digits").arrays["points"].astype(np.float32)
+    places = projection.pca(points)
+    choose(page, "Projection", "PCA")
+    revision = header(page)["revision"]
+    square = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    message = {"revision": revision, "kind": "polygon", "number": 1, "polygon": square, "hidden": []}
+    page.session_state[head["key"]] = {"chosen": message, "asked": None}
+    page.run()
+    assert not page.exception
+    inside = ((places > 0) & (places < 1)).all(1)
+    assert np.array_equal(page.session_state["map/selected"].mask, inside) and inside.sum() > 1
+    assert f"{inside.sum()} of 1,618 selected" in text_of(page)
+    page.session_state[head["key"]] = {"chosen": {**message, "kind": "point", "number": 2, "point": 5}}
+    page.run()
+    assert "Neighbours of train image 5" in text_of(page) and "standard deviations of q" in text_of(page)
+    page.session_state[head["key"]] = {"chosen": {**message, "kind": "none", "number": 3}}
+    page.run()
+    assert "Draw around points" in text_of(page)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_maps_of_few_images(count: int, few: Callable[..., None]) -> None:
+    pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    few(pixels, torch.arange(count) % 2)
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "PCA")
+    head = header(page)
+    assert head["places"]["shape"] == [8 * count] and len(head["labels"]) == min(count, 2)
+    assert "no images in this split" in head["empty"]
+    choose(page, "Projection", "UMAP")
+    assert "UMAP needs 4 points or more" in text_of(page)
+    choose(page, "Projection", "Two dimensions")
+
+
+def test_constant_images_without_labels(few: Callable[..., None]) -> None:
+    few(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))
+    page = opened(trainer.root() / "vae-digits")
+    head = header(page)
+    assert head["classes"] is None and head["labels"] == [] and head["amount"]["title"].startswith("Reconstruction")
+    assert head["extent"] == pytest.approx(0, abs=1e-4)
+    query(page, "KL >= 0")
+    assert "5 of 5 selected" in text_of(page) and "leave at least two others" in text_of(page)
+
+
+def test_a_changed_checkpoint_never_shows_an_old_map(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(trainer.root() / "vae-digits", folder)
+    page = opened(folder)
+    before, packet = header(page), page.session_state["map/packet"][1]
+    other = trainer.root() / "pca-digits"
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+    page.run()
+    assert not page.exception
+    after = header(page)
+    assert after["points"] != before["points"] and after["revision"] != before["revision"]
+    assert page.session_state["map/packet"][1] != packet
+    assert "KL" not in next(box for box in page.selectbox if box.label == "Colour by").options
+
+
+def test_a_picture_of_ones_own_is_placed() -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "PCA")
+    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
+    page.run()
+    assert not page.exception
+    assert "Placed exactly, for PCA is linear" in text_of(page)
+    assert "further out than" in text_of(page) and "Neighbours of test image 0" in text_of(page)
