@@ -82,6 +82,16 @@ def kernels(steps: Steps) -> str:
     return f"{table}\n{100 * busy / took:.0f} % of the time in kernels"
 
 
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::_convolution", "aten::mkldnn_convolution", "aten::convolution_backward")
+
+
+def products(steps: Steps) -> float:
+    """On a CPU: seconds of a step in its matrix products and convolutions alone, at the sizes that they have in it."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        steps(30)
+    return sum(found.self_cpu_time_total for found in profile.key_averages() if found.key in PRODUCTS) / 30e6
+
+
 def timed(work: Callable[[], object]) -> float:
     """Seconds, with all that the device has to do for it."""
     synchronize = torch.cuda.synchronize if ON.type == "cuda" else int
@@ -104,6 +114,8 @@ LOOPS: dict[str, Callable[[], Steps]] = {
 def answer(name: str, steps: Steps, asked: str) -> object:
     if asked == "limit":
         return limit(name.removeprefix("ours-"))
+    if asked == "products":
+        return products(steps)
     if asked == "kernels":
         return kernels(steps)
     taken: list[int] = []

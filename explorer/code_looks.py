@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import streamlit as st
 
-from explorer import codebook_figures, codes, controls, figures, pictures, rate, waves
+from explorer import codebook_figures, codes, controls, figures, pictures, rate, stage_training, waves
 from explorer.live import LIMIT
 from explorer.opened import Run
 
@@ -120,8 +120,7 @@ def rates(run: Run, part: str, code: int) -> None:
     if not run.images_are_here:
         st.caption(f"PNG and JPEG are measured on test images. {controls.literal(run.fetching)}")
     if not run.has_prior:
-        st.caption("No prior over the codes was trained, so that its rate is not here. Train it:")
-        st.code(run.prior_command, language="bash")
+        stage_training.offer(run)
     st.caption("A rate of codes is that of an ideal coder that knows the decoder; a file's reader knows its format.")
 
 

@@ -80,6 +80,28 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
         return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *asked])
 
 
+def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), device: str = "auto") -> Job:
+    """Train a second stage on top of a checkpoint, with these words of its command; one that was stopped goes on.
+
+    Raises ValueError where it is being trained already, or for a device that is not here; OSError.
+    """
+    device = str(trainer.choose_device(device))
+    base = checkpoint.path.resolve()
+    with _one_at_a_time():
+        _check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
+        begun = (base / name / "config.json").is_file()
+        asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
+        return _run(base / name, device, asked)
+
+
+def of_stage(checkpoint: Checkpoint, name: str) -> Job | None:
+    """The job of a second stage on top of a checkpoint, also of one that a terminal started; None where there is
+    none.
+    """
+    folder = checkpoint.path.resolve() / name
+    return read(known_as(folder)) or (Job(str(folder)) if trainer.is_trained(folder) else None)
+
+
 def _check_idle(folder: Path, sentence: str) -> None:
     known = read(known_as(folder))
     if trainer.is_trained(folder) or (known and known.is_alive()):
@@ -118,14 +140,15 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     except OSError:
         forget(job)
         raise
-    process.returncode = 0  # it is reaped by `Job.runs`, and may outlive us: Popen need not warn
     job = replace(job, pid=process.pid, started=processes.started(process.pid) or "")
     try:
         job.write()
     except OSError:
-        os.kill(job.pid, signal.SIGKILL)  # before it has done anything
-        processes.reap(job.pid)
+        process.kill()  # before it has done anything
+        process.wait()
+        forget(job)
         raise
+    process.returncode = 0  # it is reaped by `Job.runs`, and may outlive us: Popen need not warn
     return job
 
 
@@ -178,6 +201,8 @@ def delete(name: str) -> None:
     folder = trainer.root().resolve() / name
     with _one_at_a_time():
         _check_idle(folder, f'"{name}" is being trained: stop it first')
+        for stage in folder.glob("*/config.json"):
+            _check_idle(stage.parent, f'{stage.parent.name} of "{name}" is being trained: stop it first')
         if (folder / "config.json").is_file():
             with trainer.alone(folder):
                 shutil.rmtree(folder)

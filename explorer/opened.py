@@ -108,6 +108,11 @@ class Run:
         return f"python -m trainer stage code_prior {shlex.quote(str(place))}"
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the data that it was trained on have labels."""
+        return bool(self.checkpoint.config.data.class_names)
+
+    @property
     def has_density(self) -> bool:
         """Whether the likelihood of an image can be bounded."""
         return isinstance(self.model, trainer.Density)

@@ -34,7 +34,7 @@ def follow(job: Job | None, checkpoint: Checkpoint | None) -> None:
             _replay(name)
         return
     if job:
-        _headline(job, state, job.checkpoint)
+        headline(job, state, job.checkpoint)
         checkpoint = checkpoint or job.checkpoint
     if checkpoint:
         _replay(name)
@@ -45,7 +45,7 @@ def _live(job: Job, state: str) -> None:
     now, checkpoint = job.state(), job.checkpoint
     if now != state:
         st.rerun()  # the buttons depend on it
-    _headline(job, now, checkpoint)
+    headline(job, now, checkpoint)
     if checkpoint is None:
         return
     if now == RUNNING:
@@ -72,7 +72,8 @@ def _curves(checkpoint: Checkpoint) -> None:
         st.caption(f"After step {step:,}: {words}")
 
 
-def _headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
+def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
+    """What a job does, and how far it is."""
     said = f"**{job.name}** {WORDS[state]}"
     if state == WAITING:
         line = trainer.waiting(job.device)

@@ -35,6 +35,25 @@ def main_module() -> Iterator[None]:
     sys.modules["__main__"] = before
 
 
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A person's folder and a folder of checkpoints that are thrown away, with every process that works for them."""
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "checkpoints").mkdir()
+    yield tmp_path
+    from trainings import until, working_for
+
+    from explorer import processes
+
+    left = working_for(tmp_path / "home")
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    for pid in left:
+        until(lambda pid=pid: processes.reap(pid) or processes.started(pid) is None)
+
+
 def readme_command(word: str) -> str:
     """The one command of README.md that ends in a call of `word`."""
     lines = re.findall(rf"^    (python3 -m venv .*{word}.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -171,7 +171,7 @@ def coded_app(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def open_board(page: Page, app: str) -> None:
     page.goto(f"{app}/codebook?checkpoint=coded")
-    page.wait_for_selector(READY)
+    page.wait_for_selector(READY, timeout=90_000)  # the server may still be importing torch
 
 
 def seen(page: Page) -> tuple[np.ndarray, np.ndarray]:

@@ -170,7 +170,7 @@ def test_wheel_drag_and_keys_move_the_map_and_click_finds_neighbours(page: Page,
     zoom = np.linalg.norm(closer[0] - closer[1]) / np.linalg.norm(before[0] - before[1])
     assert np.allclose(closer - middle, zoom * (before - middle), atol=1) and zoom > 1.3
     page.mouse.down()
-    page.mouse.move(*(middle + np.array([60, 30])), steps=5)
+    page.mouse.move(middle[0] + 60, middle[1] + 30, steps=5)
     page.mouse.up()
     assert np.allclose(places(page) - closer, [60, 30], atol=4.5)  # the first few px tell a drag from a click
     page.locator(".over").focus()

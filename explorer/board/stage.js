@@ -24,10 +24,10 @@ class Stage {
     const panels = [...this.root.querySelectorAll(".stage figure:not([hidden])")];
     const [, h, w] = pictures.shape;
     const across = line ? 1 : width < NARROW ? 2 : panels.length;
-    this.find(".stage").style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
     const room = (width - 16 * (across - 1)) / across;
     const zoom = scale(w, h, room, width < NARROW ? LOWER : TALLEST);
     [this.wide, this.tall] = line ? [room, WAVES] : [w * zoom, h * zoom];
+    this.find(".stage").style.gridTemplateColumns = `repeat(${across}, ${this.wide}px)`;
     const cells = this.find(".cells");
     for (const panel of panels) {
       const isCodes = panel.matches(".codes");

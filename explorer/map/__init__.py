@@ -31,7 +31,7 @@ GRID_LIMIT = 2**20  # bytes of decodes of one view
 PER_POINT = 16  # bytes of a point besides its thumbnail
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("camera", "scatter", "cloud", "legend", "peek", "over", "pointing", "map")
+_SCRIPTS = ("camera", "cloud", "scatter", "legend", "peek", "over", "looks", "talking", "pointing", "map")
 
 
 def _read(name: str) -> str:

@@ -1,16 +1,15 @@
 // The map: cloud.js holds the points, camera.js says where one looks, scatter.js and over.js draw, pointing.js hears
-// the person, peek.js shows what is under the pointer, legend.js what the colours mean.
+// the person, peek.js shows what is under the pointer, legend.js what the colours mean, talking.js
+// tells the server.
 
 const MOVE = 900; // ms of a move to another projection
-const REST = 80; // ms that a pointer rests before it is asked what is there
-const SETTLE = 250; // ms after the last pan or zoom before the decodes of the new view are asked for
 const CLOSE = 14; // px from a point within which a click means it
 
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".map");
   if (!root || !data) return;
   root.map ??= new LatentMap(root); // this function runs again for each payload; the map lives on the node
-  root.map.send = setStateValue;
+  root.map.talk.send = setStateValue;
   root.map.receive(...unpack(data));
   return () => root.map.close();
 }
@@ -20,7 +19,7 @@ class LatentMap {
     Object.assign(this, { root, mode: "pan", along: 1, marks: [], chosen: -1, hover: null, drawing: null, byKey: false });
     this.find = (selector) => root.querySelector(selector);
     [this.behind, this.points, this.over] = [".behind", ".points", ".over"].map(this.find);
-    [this.camera, this.cloud, this.peek] = [new Camera(), new Cloud(), new Peek(this.find)];
+    [this.camera, this.cloud, this.peek, this.talk] = [new Camera(), new Cloud(), new Peek(this.find), new Talk(this)];
     this.legend = new Legend(this.find, () => this.recolour());
     this.scatter = new Scatter(this.points, () => this.redraw());
     this.pointing = new Pointing(this.over, this);
@@ -40,8 +39,7 @@ class LatentMap {
   close() {
     this.watch.disconnect();
     window.removeEventListener("latent-map", this.hear);
-    clearTimeout(this.resting);
-    clearTimeout(this.settling);
+    this.talk.hush();
     cancelAnimationFrame(this.frame);
   }
 
@@ -172,8 +170,7 @@ class LatentMap {
   // The view is about to rest: then the decodes of what is in sight are asked for.
   settle() {
     this.redraw();
-    clearTimeout(this.settling);
-    if (this.cloud.header.decodes) this.settling = setTimeout(() => this.ask(), SETTLE);
+    this.talk.settle();
   }
 
   hoverAt(pixel, byKey = false) {
@@ -183,12 +180,11 @@ class LatentMap {
     this.hover = { place: this.cloud.outward(place), point: this.cloud.nearest(place)[0] };
     this.showPeek();
     this.redraw();
-    clearTimeout(this.resting);
-    if (this.cloud.header.asks) this.resting = setTimeout(() => this.ask(), REST);
+    this.talk.rest();
   }
 
   away() {
-    clearTimeout(this.resting);
+    this.talk.leave();
     this.byKey = false;
     this.redraw();
   }
@@ -198,52 +194,16 @@ class LatentMap {
     this.root.dataset.point = this.hover?.point ?? -1;
   }
 
-  ask() {
-    const view = this.camera.view;
-    const { header } = this.cloud;
-    const corners = [...this.cloud.outward(view.slice(0, 2)), ...this.cloud.outward(view.slice(2))];
-    const asked = { revision: header.revision, point: this.hover?.point ?? -1, place: this.hover?.place ?? null, view: corners };
-    const text = JSON.stringify(asked);
-    if (text !== this.said) this.send("asked", asked);
-    this.said = text;
-  }
-
-  tell(kind, what) {
-    const { header, hidden } = this.cloud;
-    this.count = (this.count ?? Date.now()) + 1; // the same lasso twice is two selections
-    this.send("chosen", { revision: header.revision, kind, hidden: [...hidden], number: this.count, ...what });
-  }
-
   choose(pixel) {
     const [point, far] = this.cloud.nearest(this.camera.plane(...pixel));
-    if (point >= 0 && far * this.camera.scale <= CLOSE) this.tell("point", { point });
+    if (point >= 0 && far * this.camera.scale <= CLOSE) this.talk.choose("point", { point });
   }
 
   enclose(outline) {
-    this.tell("polygon", { polygon: outline.map((pixel) => this.cloud.outward(this.camera.plane(...pixel))) });
+    this.talk.choose("polygon", { polygon: outline.map((pixel) => this.cloud.outward(this.camera.plane(...pixel))) });
   }
 
   none() {
-    this.tell("none", {});
+    this.talk.choose("none", {});
   }
-}
-
-// Bits, the first of a byte highest -> bytes of 0 and 1.
-function unpacked(bits, count) {
-  return Uint8Array.from({ length: count }, (_, i) => (bits[i >> 3] >> (7 - (i & 7))) & 1);
-}
-
-function looks(root) {
-  const probe = element("i");
-  root.append(probe);
-  probe.style.cssText = "color: var(--st-primary-color); background-color: var(--st-background-color)";
-  const { color: accent, backgroundColor } = getComputedStyle(probe);
-  probe.remove();
-  const { color, fontFamily } = getComputedStyle(root);
-  return { accent, backgroundColor, color, fontFamily };
-}
-
-function luminance(colour) {
-  const [r, g, b] = colour.match(/[\d.]+/g).map(Number);
-  return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
 }

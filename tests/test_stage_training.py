@@ -1,0 +1,59 @@
+"""A second stage that is trained from a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commandline import call
+from streamlit.testing.v1 import AppTest
+from trainings import reaches, until
+
+import trainer
+from explorer import jobs
+from explorer.job import RUNNING, STOPPED, last_step
+from explorer.stage_training import STAGE
+
+
+def rates() -> None:
+    import trainer
+    from explorer import code_looks
+    from explorer.run import open_run
+
+    code_looks.rates(open_run(trainer.describe(trainer.root() / "coded")), "codes", 0)
+
+
+def test_a_prior_is_trained_from_the_page_stopped_there_and_used(places: Path) -> None:
+    out = places / "checkpoints/coded"
+    small = ["--codes", 8, "--dims", 4, "--channels", 8, "--size", 300, "--steps", 3, "--batch", 32]
+    assert call("train", "vq_vae", "--data", "digits", "--out", out, "--device", "cpu", *small) == 0
+    page = AppTest.from_function(rates, default_timeout=60).run()
+    assert not page.exception and "--conditional" in page.code[0].value
+    page.button(key="stage/start").click().run()
+    assert not page.exception and not page.error
+    job = jobs.of_stage(trainer.describe(out), STAGE)
+    assert job
+    reaches(job, RUNNING)
+    until(lambda: job.checkpoint and last_step(job.checkpoint) > 0)
+    page.run()
+    assert any("code_prior" in words.value for words in page.markdown) or page.get("progress")
+    with pytest.raises(ValueError, match='code_prior of "coded" is being trained'):
+        jobs.start_stage(trainer.describe(out), STAGE)
+    with pytest.raises(ValueError, match="stop it first"):
+        jobs.delete("coded")
+    page.button(key="stage/stop").click().run()
+    reaches(job, STOPPED)
+    model = trainer.load(out)
+    assert model.sample(2)["codes"].shape == (2, 2, 2) and not model.sample_note
+    page.run()
+    assert "stage/start" not in [button.key for button in page.button]
+
+
+def test_a_terminal_that_trains_it_is_seen(places: Path) -> None:
+    folder = places / "checkpoints/coded" / STAGE
+    folder.mkdir(parents=True)
+    base = trainer.Checkpoint(folder.parent, None)  # type: ignore[arg-type]
+    assert jobs.of_stage(base, STAGE) is None
+    with trainer.alone(folder):
+        found = jobs.of_stage(base, STAGE)
+        assert found and found.is_alive() and not found.runs()
