@@ -1,4 +1,4 @@
-"""What a map shows in this session: which points, what is selected, which pictures a person put among them."""
+"""What a map shows in this session: which points, what is selected, and the packets that say so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from explorer import answers, projecting, projection, sources
 from explorer import cloud as clouds
 from explorer import map as canvas
+from explorer import query
 from explorer.atlas import Shown
+from explorer.bringing import Brought
 from explorer.cloud import Cloud
 from explorer.controls import literal
 from explorer.map import Asked, Chosen, Mark
@@ -21,13 +22,9 @@ from explorer.opened import Run
 from explorer.run import kept
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from trainer import Images
 
 SPLITS: dict[clouds.Split, str] = {"train": "Training images", "test": "Test images"}
-MEASURED = 5_000  # points at most whose own neighbours say what is far out
-TOPICS = ("peek", "grid", "marks")
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,6 @@ class Selected:
     mask: np.ndarray  # (n,) bool
     what: str
     row: int = -1  # the point that was clicked, if one was
-
-
-@dataclass(frozen=True)
-class Brought:
-    """A picture of a person's own, among the points."""
-
-    name: str
-    point: np.ndarray  # (d,)
-    place: np.ndarray  # (2,)
-    image: Tensor  # (1, c, h, w) in [0, 1], as the model sees it
 
 
 # -- points ------------------------------------------------------------------------------------------------------------
@@ -164,6 +151,36 @@ def selected(shown: Shown) -> Selected | None:
     return found if found and found.points == shown.points else None
 
 
+def query_box(shown: Shown) -> None:
+    """A selection by what is known of the points."""
+    names = [name for name in shown.cloud.columns if name not in shown.cloud.dims]
+    text = st.text_input(
+        "Select by a query", key=f"map/query/{shown.points}", placeholder=_example(shown.cloud),
+        help=f"Compare with =, !=, <, >, <=, >= or “in top 1 %”; join with and, or, not. There are "
+        f"{', '.join([*names, *shown.cloud.dims[:1]])} …",
+    )  # fmt: skip
+    if not text.strip():
+        return
+    try:
+        mask = query.select(text, shown.cloud.columns)
+    except ValueError as error:
+        st.error(literal(str(error)))
+        return
+    if not mask.any():
+        st.warning("No point is like that.")
+    elif st.session_state.get("map/asked") != (shown.points, text):
+        st.session_state["map/asked"] = (shown.points, text)
+        select(Selected(shown.points, mask, f"Selected by: {text}"))
+
+
+def _example(cloud: Cloud) -> str:
+    """A query that these points can answer."""
+    known = cloud.columns.get("class")
+    amount = next((name for name, column in cloud.columns.items() if not column.levels), "")
+    parts = [f"class = {known.levels[-1]}"] if known and known.levels else []
+    return " and ".join([*parts, f"{'error' if 'error' in cloud.columns else amount} in top 1 %"])
+
+
 def take(shown: Shown, chosen: Chosen) -> bool:
     """Select what a person chose on the map; whether that is news."""
     if st.session_state.get("map/number") == chosen.number:
@@ -173,50 +190,3 @@ def take(shown: Shown, chosen: Chosen) -> bool:
     row = chosen.point if chosen.kind == "point" else -1
     select(None if mask is None else Selected(shown.points, mask, f"Drawn around on {shown.projected.title}", row))
     return True
-
-
-# -- a person's own pictures -------------------------------------------------------------------------------------------
-
-
-def bring(run: Run, shown: Shown) -> list[Brought]:
-    """Pictures that a person puts on the map, and how each came to its place."""
-    if not st.toggle("Place a picture", key="map/bring", help="Upload, draw or choose pictures to see where they lie"):
-        return []
-    subjects = sources.choose(run)
-    if not subjects or not len(shown.cloud):
-        return []
-    try:
-        found = [answer.found for answer in answers.answers([run], subjects)[0]]
-    except ValueError as error:
-        st.error(literal(str(error)))
-        return []
-    import torch
-
-    new = np.concatenate([run.model.points(run.tensors(each.latent)).numpy() for each in found])
-    places, how = _places(shown, new)
-    for subject, share in zip(subjects, _outlying(shown, new), strict=True):
-        st.caption(literal(f"{subject.picture.name}: further out than {share:.0f} % of the latents"))
-    st.caption(how)
-    images = [torch.from_numpy(each.seen).permute(2, 0, 1)[None].float() / 255 for each in found]
-    names = [subject.picture.name for subject in subjects]
-    return [Brought(*each) for each in zip(names, new, places, images, strict=True)]
-
-
-def _places(shown: Shown, new: np.ndarray) -> tuple[np.ndarray, str]:
-    by_neighbours = shown.placed(new)
-    if shown.projected.umap is None:
-        return by_neighbours, f"Placed exactly, for {shown.projected.title} is linear."
-    by_umap = projecting.place_by_umap(shown.cloud, shown.points, shown.projected, new)
-    if by_umap is None:
-        return by_neighbours, "Placed among its nearest neighbours, until UMAP's transform is ready."
-    return by_umap, "Placed by UMAP's transform."
-
-
-def _outlying(shown: Shown, new: np.ndarray) -> np.ndarray:
-    wanted = (shown.points, new.tobytes())
-    known, shares = st.session_state.get("map/outlying", (None, np.zeros(0)))
-    if known != wanted:
-        shares = projection.outlyingness(shown.cloud.points[:MEASURED], new)
-        st.session_state["map/outlying"] = (wanted, shares)
-    found: np.ndarray = shares
-    return found

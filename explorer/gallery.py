@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 48  # images that are shown
 NEIGHBOURS = 8
-SIDE = 56  # px, about, of a picture
+SIDE, WIDE = 56, 240  # px, about, of a picture, and of a waveform
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,15 @@ def _tiles(cloud: Cloud, rows: np.ndarray) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         for at, row in enumerate(rows):
-            _picture([layer[at] for layer in layers], _name(cloud, row))
+            _picture(cloud, [layer[at] for layer in layers], _name(cloud, row))
 
 
-def _picture(stack: Sequence[np.ndarray], caption: str) -> None:
+def _picture(cloud: Cloud, stack: Sequence[np.ndarray], caption: str) -> None:
     """Pictures of one point, one above the other."""
+    side = WIDE if cloud.run.is_line else SIDE
     parts = [part for image in stack for part in (image, np.full((1, *image.shape[1:]), 128, np.uint8))][:-1]
-    image, _ = pictures.crisp(np.concatenate(parts), SIDE * len(stack))
-    st.image(image, caption=caption, width=SIDE)
+    image, _ = pictures.crisp(np.concatenate(parts), side * len(stack))
+    st.image(image, caption=caption, width=side)
 
 
 def _name(cloud: Cloud, row: int) -> str:
@@ -148,6 +149,6 @@ def _row(cloud: Cloud, near: Near) -> None:
     with st.container(horizontal=True, gap="small"):
         for at, (row, distance) in enumerate(zip(near.rows, near.distances, strict=True)):
             if found is not None:
-                _picture([found[at]], f"{distance:.2f}")
+                _picture(cloud, [found[at]], f"{distance:.2f}")
             else:
                 st.caption(f"{_name(cloud, row)}: {distance:.2f}")

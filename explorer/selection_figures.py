@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.figures import BLUE, ORANGE, bars, figure
+from explorer.figures import BLUE, ORANGE, VERMILION, bars, figure
 from explorer.selection import Difference
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ def effects(found: Difference, names: Sequence[str]) -> Figure:
     order = found.order[:MOST]
     effect = found.effect[order]
     error = {"type": "data", "symmetric": False, "array": found.high[order] - effect,
-             "arrayminus": effect - found.low[order], "thickness": 1.5}  # fmt: skip
+             "arrayminus": effect - found.low[order], "thickness": 1.5, "color": VERMILION}  # fmt: skip
     hover = "%{x}: %{y:.2f}<extra></extra>"
     trace = {**bars([names[dim] for dim in order], effect, "selection − rest", BLUE), "error_y": error,
              "hovertemplate": hover}  # fmt: skip
     title = "Dimensions that differ most from the rest, with 95 % intervals"
-    return figure([trace], title, "dimension", "Cohen's d (pooled standard deviations)", hovermode="closest")
+    return figure([trace], title, "dimension", "Cohen's d", hovermode="closest")
 
 
 def classes(counts: np.ndarray, names: Sequence[str]) -> Figure:

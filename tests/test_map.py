@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from coded import run_of, save_coded
+from coded import run_of, save_coded, save_waves
 from PIL import Image
 
 import trainer
 from explorer import cloud as clouds
-from explorer import exports, figures, nearness, projection, query, selection
+from explorer import exports, figures, nearness, projection, query, selection, waves
 from explorer import map as canvas
 from explorer.atlas import Projected, Shown
 from explorer.cloud import Cloud, Column
@@ -140,6 +140,16 @@ def test_codes_have_points_but_no_place_decodes(tmp_path: Path) -> None:
     assert view.grid(asked) is None
 
 
+def test_waveforms_are_drawn(tmp_path: Path) -> None:
+    run = save_waves(tmp_path / "waves")
+    cloud = clouds.from_images(run, run.images, "test", 2, lambda done: None)
+    drawn, decodes = cloud.pictures(np.array([1])), cloud.decodes(np.array([1]))
+    assert drawn is not None and decodes is not None and drawn.shape == decodes.shape == (1, 32, 4096, 1)
+    assert np.array_equal(drawn[0], waves.drawn(trainer.to_bytes(run.images.batch(torch.tensor([1])))[0]))
+    thumbnails = cloud.thumbnails(2 * 16 * 2048)
+    assert thumbnails is not None and thumbnails.shape == (2, 16, 2048, 1)
+
+
 @pytest.mark.parametrize(("images", "offered"), [(0, [0]), (1, [1]), (1_618, [1_618]), (10_000, [2_000, 5_000, 10_000]),
                                                   (600_000, [2_000, 5_000, 10_000, 30_000, 70_000])])  # fmt: skip
 def test_counts_end_with_all_images(images: int, offered: Sequence[int]) -> None:
@@ -198,6 +208,10 @@ def test_a_scale_is_cut_only_for_strays() -> None:
     assert canvas._range(even) == {"low": 0, "high": 100, "cut": False}
     assert canvas._range(np.append(even, 10_000)) == {"low": pytest.approx(1.01), "high": pytest.approx(99.99),
                                                       "cut": True}  # fmt: skip
+
+
+def test_what_is_no_number_does_not_spoil_a_scale() -> None:
+    assert canvas._range(np.array([1.0, np.nan, 3])) == {"low": 0, "high": 3, "cut": False}
 
 
 def test_too_large_a_packet_is_refused(some: Cloud) -> None:

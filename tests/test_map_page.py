@@ -15,7 +15,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import projection, run
+from explorer import layouts, projecting, projection, run
+from explorer.projection import Umap
 from trainer.config import Data
 from trainer.data import Images
 
@@ -191,3 +192,64 @@ def test_a_picture_of_ones_own_is_placed() -> None:
     assert not page.exception
     assert "Placed exactly, for PCA is linear" in text_of(page)
     assert "further out than" in text_of(page) and "Neighbours of test image 0" in text_of(page)
+
+
+class Working:
+    """Stands for a UMAP at work in its process; `made` are all of them."""
+
+    made: list[Working] = []
+
+    def __init__(self, points: np.ndarray, options: Umap) -> None:
+        self.points, self.options = points, options
+        self.places: np.ndarray | None = None
+        self.problem: str | None = None
+        self.progress = ("layout", 40, 200, 12.0)
+        self.made.append(self)
+
+    @property
+    def is_over(self) -> bool:
+        return self.places is not None or self.problem is not None
+
+    def close(self) -> None:
+        self.problem = "cancelled"
+
+
+@pytest.fixture
+def working(monkeypatch: pytest.MonkeyPatch) -> list[Working]:
+    monkeypatch.setattr(projecting, "Layout", Working)
+    monkeypatch.setattr(layouts, "kept", lambda *_: None)
+    monkeypatch.setattr(run, "while_open", lambda close: None)
+    monkeypatch.setattr(Working, "made", [])
+    return Working.made
+
+
+def test_pca_is_shown_while_umap_works_and_then_umap(working: list[Working]) -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
+    pca = header(page)["revision"]
+    assert pca.endswith("/pca")
+    (umap,) = working
+    bar = page.get("progress")[0]
+    assert "Laying out: epoch 40 of 200, 12 s left. The map shows PCA." in bar.proto.text
+    choose(page, "Colour by", "z3")  # goes on meanwhile
+    assert len(working) == 1 and header(page)["amount"]["title"] == "z3"
+    umap.places = np.random.default_rng(0).normal(size=(len(umap.points), 2)).astype(np.float32)
+    page.run()
+    assert header(page)["revision"].endswith("/umap/15/0.1/euclidean/0")
+    next(number for number in page.number_input if number.label == "Neighbours").set_value(30)
+    page.run()
+    assert [layout.options.n_neighbors for layout in working] == [15, 30] and umap.problem == "cancelled"
+    assert header(page)["revision"].endswith("/pca")  # not the layout of other options
+
+
+def test_umap_can_be_cancelled_and_started_again(working: list[Working]) -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
+    next(button for button in page.button if button.label == "Cancel").click()
+    page.run()
+    assert not page.exception
+    assert "UMAP was cancelled; the map shows PCA." in text_of(page) and len(working) == 1
+    next(button for button in page.button if button.label == "Start UMAP").click()
+    page.run()
+    assert len(working) == 2 and working[1].problem is None
+    working[1].problem = "no memory"
+    page.run()
+    assert "UMAP ended early" in page.error[0].value and "no memory" in page.error[0].value

@@ -9,9 +9,12 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from sklearn.manifold import trustworthiness
 from sklearn.metrics import mutual_info_score
 
 import trainer
+from explorer import layouts
+from explorer.projection import Umap, pca
 
 SHIPPED = trainer.checkpoints(ROOT / "checkpoints")
 NAMES = {
@@ -30,7 +33,8 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
 def test_opens_and_says_what_it_is(found: trainer.Checkpoint) -> None:
-    assert {path.name for path in found.path.iterdir() if path.is_file()} - OF_A_RUN == FILES
+    files = {path.name for path in found.path.iterdir() if path.is_file() and not path.match("umap-*.npy")}
+    assert files - OF_A_RUN == FILES
     assert (found.path / "model.safetensors").stat().st_size < 8e6
     assert found.config.command in (found.path / "README.md").read_text()
     Image.open(found.path / "preview.png").verify()
@@ -85,6 +89,32 @@ def test_a_prior_takes_fewer_bits_than_each_place_alone(stage: trainer.Checkpoin
     with torch.no_grad():
         bits = -model.prior.log_prob(codes) / np.log(2)  # whose mean over its own samples is its entropy
     assert float(bits.mean()) < alone
+
+
+@pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
+def test_its_map_ships(found: trainer.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path))
+    points = trainer.load_summary(found.path).arrays["points"].astype(np.float32)
+    places = layouts.kept(points, Umap(), found.path)
+    assert places is not None and np.isfinite(places).all()
+    rows = np.arange(0, len(points), 2)
+    trusted = trustworthiness(points[rows], places[rows], n_neighbors=15)
+    assert trusted > trustworthiness(points[rows], pca(points)[rows], n_neighbors=15) or trusted > 0.97
+
+
+CODED = [found for found in SHIPPED if trainer.load_summary(found.path).codes]
+
+
+@pytest.mark.parametrize("found", CODED, ids=lambda found: found.name)
+def test_codes_ship_with_their_prior_and_its_samples_as_preview(found: trainer.Checkpoint) -> None:
+    model = trainer.load(found.path)
+    assert list(model.stages) == ["code_prior"]
+    with torch.no_grad():
+        images = model.decode(model.sample(32, generator=torch.Generator().manual_seed(0)))
+    with Image.open(found.path / "preview.png") as preview:
+        shown = np.asarray(preview).astype(int)
+    drawn = np.asarray(trainer.contact_sheet(images, 8, shown.shape[1] // (8 * images.shape[3]) or 1)).astype(int)
+    assert drawn.shape == shown.shape and np.abs(drawn - shown).mean() < 8  # another machine may round another way
 
 
 def test_vae_mnist_is_as_good_as_its_net_can_be() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from commandline import REPOSITORY, assert_same_run, call, contents, environment, history_of, refused, train_vae
+from safetensors.torch import load_file
 
 from trainer import checkpoint, data, fit, interrupt, models, report
 from trainer.config import versions
@@ -108,6 +109,7 @@ def test_a_second_signal_leaves_what_was_saved(
     signal_at(7, number, monkeypatch)
     assert train_vae(folder, *SHORT) == 0
     before, config = contents(folder), checkpoint.describe(folder).config
+    state = load_file(folder / "state.safetensors")
     signal_at(3, number, monkeypatch, times=2)
     capsys.readouterr()
     assert call("resume", folder, "--device", "cpu") == 130
@@ -119,6 +121,8 @@ def test_a_second_signal_leaves_what_was_saved(
     assert len(went_on.resumed) == 1 and went_on.model_copy(update={"resumed": []}) == config
     rest = {name: data for name, data in contents(folder).items() if name not in ("config.json", "state.safetensors")}
     assert rest.items() <= before.items() and saved_step(folder) == 7
+    again = load_file(folder / "state.safetensors")
+    assert state.keys() == again.keys() and all(torch.equal(again[name], value) for name, value in state.items())
 
 
 @each_signal

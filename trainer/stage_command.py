@@ -68,6 +68,8 @@ def train(name: str, folder: Path, chosen: Options) -> None:
                 held.enter_context(turns.turn(str(where), out))
         finished = fit(out, config, where, tensorboard=asked.tensorboard)
     report(out, finished)
+    if distributed.rank() == 0:
+        print(f"the model's card and preview can be renewed with it: python -m trainer measure {folder}")
 
 
 def check_new(folder: Path) -> None:

@@ -169,7 +169,7 @@ def pack_points(
         },
         "labels": _labels(known, places) if known else [],
         "amount": None if colour is None or colour.levels or not len(places) else {
-            "title": colour.label, "values": put(colour.values, np.float32), **_range(colour.values),
+            "title": colour.label, "values": put(np.nan_to_num(colour.values), np.float32), **_range(colour.values),
         },
         "thumbnails": packet.put(thumbnails),
     }  # fmt: skip
@@ -195,7 +195,8 @@ def _labels(known: Column, places: np.ndarray) -> list[dict[str, Any]]:
 
 def _range(values: np.ndarray) -> dict[str, Any]:
     """Where the scale ends: at the 1st and 99th percentile where a few values would take most of it."""
-    least, low, high, most = (float(value) for value in np.percentile(values, [0, 1, 99, 100]))
+    finite = np.nan_to_num(values.astype(np.float64))
+    least, low, high, most = (float(value) for value in np.percentile(finite, [0, 1, 99, 100]))
     cut = most - least > 1.5 * (high - low)
     return {"low": low if cut else least, "high": high if cut else most, "cut": cut}
 

@@ -60,6 +60,7 @@ class Pointing {
     if (!this.held.has(event.pointerId)) return;
     const [start, now, drawing] = [this.start, this.at(event), this.map.drawing];
     this.release(event);
+    this.map.hoverAt(now); // a finger comes without a move
     const still = start && Math.hypot(now[0] - start[0], now[1] - start[1]) <= CLICK;
     if (drawing?.length > 2 && !(still && this.map.mode === "box")) this.map.enclose(drawing);
     else if (still) this.map.choose(now);

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
-from explorer import address, charting, controls, gallery, projecting, query
+from explorer import address, bringing, charting, gallery, projecting
 from explorer import map as canvas
 from explorer.atlas import Shown
-from explorer.charting import Brought, Selected
+from explorer.bringing import Brought
 from explorer.cloud import Cloud
 from explorer.gallery import Query
 from explorer.opened import Run
@@ -40,14 +41,17 @@ def _page(run: Run) -> None:
     left, stage = halves.container(width=232, key="map_controls"), halves.container(width="stretch")
     with left:
         cloud, points = charting.points(run)
+        if not np.isfinite(cloud.points).all():
+            st.error("This model's latents are not finite numbers, so there is nothing to map: its training diverged.")
+            return
         colour = _colour(cloud)
         shown = Shown(cloud, points, projecting.choose(cloud, points, run.checkpoint.path), f"map/{points}")
         behind = cloud.can_decode and st.toggle(
             "Decodes behind the points", shown.projected.title == projecting.ITSELF,
             key=f"map/behind/{shown.projected.title}", help="What the decoder makes of each place in sight",
         )  # fmt: skip
-        _query(shown)
-        brought = charting.bring(run, shown)
+        charting.query_box(shown)
+        brought = bringing.bring(run, shown)
     with stage:
         _stage(shown, colour, behind, brought)
     _below(shown, brought)
@@ -61,28 +65,6 @@ def _colour(cloud: Cloud) -> str:
         "Colour by", list(labels), format_func=labels.__getitem__, key=f"map/colour/{digest}",
         help="What a point's colour says; the legend is beside the map",
     )  # fmt: skip
-
-
-def _query(shown: Shown) -> None:
-    """A selection by what is known of the points."""
-    names = [name for name in shown.cloud.columns if name not in shown.cloud.dims]
-    text = st.text_input(
-        "Select by a query", key=f"map/query/{shown.points}", placeholder="class = 3 and error in top 1 %",
-        help=f"Compare with =, !=, <, >, <=, >= or “in top 1 %”; join with and, or, not. There are "
-        f"{', '.join([*names, *shown.cloud.dims[:1]])} …",
-    )  # fmt: skip
-    if not text.strip():
-        return
-    try:
-        mask = query.select(text, shown.cloud.columns)
-    except ValueError as error:
-        st.error(controls.literal(str(error)))
-        return
-    if not mask.any():
-        st.warning("No point is like that.")
-    elif st.session_state.get("map/asked") != (shown.points, text):
-        st.session_state["map/asked"] = (shown.points, text)
-        charting.select(Selected(shown.points, mask, f"Selected by: {text}"))
 
 
 @st.fragment
