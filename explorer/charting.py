@@ -84,7 +84,8 @@ def _encoded(run: Run, images: Images, split: clouds.Split, count: int) -> Cloud
         took = time.monotonic() - began
         if took > 0.5:
             left = took * (count - done) / done
-            place.progress(done / count, f"Encoding: {done:,} of {count:,} images, {left:.0f} s left")
+            stop = ". Choose fewer points to stop" if left > 10 else ""
+            place.progress(done / count, f"Encoding: {done:,} of {count:,} images, {left:.0f} s left{stop}")
 
     found = clouds.from_images(run, images, split, count, tell)
     place.empty()
@@ -149,6 +150,25 @@ def selected(shown: Shown) -> Selected | None:
     """What is selected of these points."""
     found: Selected | None = st.session_state.get("map/selected")
     return found if found and found.points == shown.points else None
+
+
+def selected_of(run: Run) -> tuple[Cloud, Selected] | None:
+    """What was drawn around or asked for on a checkpoint's map, and of which points; a click selects no group.
+
+    Raises ValueError or OSError where the images were forgotten since and cannot be read again.
+    """
+    found: Selected | None = st.session_state.get("map/selected")
+    if found is None or found.row >= 0 or not found.points.startswith(f"{run.checkpoint.digest}/"):
+        return None
+    name = found.points
+
+    def again() -> Cloud:
+        _, split, *count = name.split("/")
+        if split not in SPLITS:
+            return clouds.from_summary(run)
+        return _encoded(run, _images(run, split), split, int(count[0]))
+
+    return kept(again, "cloud", name), found
 
 
 def query_box(shown: Shown) -> None:

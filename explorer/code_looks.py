@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import streamlit as st
 
-from explorer import codebook_figures, codes, controls, figures, pictures, rate, stage_training, waves
+from explorer import codebook_figures, codes, controls, figures, pictures, progress, rate, stage_training, waves
 from explorer.live import LIMIT
 from explorer.opened import Run
 
@@ -110,10 +110,15 @@ def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
 
 
 def rates(run: Run, part: str, code: int) -> None:
-    """Bits per image, from the summary; and, where the data are here, against files."""
-    found = rate.of_codes(run, part)
+    """Bits per image, from the summaries; and, where the data are here, against files."""
+    try:
+        found = rate.of_codes(run, part)
+    except (FileNotFoundError, ValueError) as error:
+        st.error(controls.literal(f"The learned prior is left out: {error}"))
+        found = rate.of_frequencies(run, part)
+    found = found + rate.lossless(run, found)
     if run.images_are_here:
-        found = kept(run, ("rates", part), lambda: _measured(run, part, found))
+        found = found + kept(run, ("files",), lambda: _measured(run))
     _plot(st, codebook_figures.rates(found))
     st.dataframe([{"way": each.name, "bits per image": round(each.bits, 1), "how": each.note} for each in found],
                  hide_index=True)  # fmt: skip
@@ -124,18 +129,11 @@ def rates(run: Run, part: str, code: int) -> None:
     st.caption("A rate of codes is that of an ideal coder that knows the decoder; a file's reader knows its format.")
 
 
-def _measured(run: Run, part: str, found: list[rate.Rate]) -> list[rate.Rate]:
+def _measured(run: Run) -> list[rate.Rate]:
+    if run.is_line:
+        return []
     n = min(rate.MEASURED, run.numbers)
-    text = f"Writing {n} test images as files …"
-    bar = st.progress(0.0, text)
-
-    def tell(share: float) -> None:
-        bar.progress(min(1.0, share), text)
-
-    prior = rate.of_prior(run, part, run.images, n)
-    files = [] if run.is_line else rate.of_files(run, run.images, n, tell)
-    bar.empty()
-    return [*found, *([prior] if prior else []), *files]
+    return rate.of_files(run, run.images, n, progress.told(f"Writing {n:,} test images as files"))
 
 
 def listen(run: Run, latent: dict[str, list[float]], original: np.ndarray | None) -> None:

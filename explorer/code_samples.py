@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from explorer import address, controls, live, pictures
+from explorer import address, controls, live, pictures, progress
 from explorer.opened import Run
 from explorer.samples import counts
 
@@ -68,13 +68,7 @@ def _drawn(run: Run, count: int, seed: int, temperature: float, label: int | Non
     wanted = (run.version, count, seed, temperature, label)
     known, drawn = st.session_state.get("code samples", (None, None))
     if known != wanted:
-        bar = st.progress(0.0, "Drawing codes …")
-
-        def tell(done: int) -> None:
-            bar.progress(done / count, f"Drawing codes: {done} of {count} images")
-
-        z = run.sample_in_turn(seed, count, temperature, label, tell)
+        z = run.sample(seed, count, temperature, label, progress.shown("Drawing codes", "places"))
         drawn = z, run.decode(z)
-        bar.empty()
         st.session_state["code samples"] = (wanted, drawn)
     return drawn

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from explorer import address, codes, controls, sources
+from explorer import address, codes, controls, progress, sources
 from explorer.opened import Run
 from explorer.seeing import see
 
@@ -90,7 +90,7 @@ def _waveform(run: Run, part: str, key: str) -> Given | None:
 
 
 def _draw(run: Run, part: str, seed: int) -> np.ndarray:
-    return np.asarray(run.sample(seed)[part][0])
+    return np.asarray(run.sample(seed, track=progress.shown("Drawing codes", "places"))[part][0])
 
 
 def _once(run: Run, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -24,9 +24,10 @@ def usage(counts: CodeCounts, code: int) -> Figure:
     bars = {"type": "bar", "x": rank, "y": np.where(share > 0, share, np.nan), "customdata": order, "name": "use",
             "marker": {"color": np.where(order == code, figures.VERMILION, figures.BLUE)},
             "hovertemplate": "code %{customdata}: %{y:.3g} % of cells<extra></extra>"}  # fmt: skip
-    title = f"{counts.used} of {len(order)} codes in use, perplexity {counts.perplexity:.1f}"
+    title = f"{counts.used} of {len(order)} codes in use, {counts.dead} dead, perplexity {counts.perplexity:.1f}"
+    tens = {"type": "log", "dtick": 1, "minor": {"showgrid": False}}
     return figures.figure([bars], title, f"codes, most used first; code {code} in red", "% of cells", bargap=0.1,
-                          hovermode="closest", yaxis={"type": "log", "minor": {"showgrid": False}})  # fmt: skip
+                          hovermode="closest", yaxis=tens)  # fmt: skip
 
 
 def where(counts: CodeCounts, code: int) -> Figure:

@@ -3,7 +3,7 @@
     python -m explorer.layouts checkpoints/NAME …     computes the layout of a checkpoint's own points, to ship with it
 
 The process of a layout is told the points through its standard input, and what follows there are new points to place.
-It ends when that pipe does: with its page, with the server, whatever ends them.
+It ends when that pipe does (with its page, with the server, whatever ends them), and when it was idle for minutes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from explorer import projection
 from explorer.projection import Umap
 from trainer import describe, home, load_summary, replacing
 
+IDLE = 600.0  # seconds without new points after which a layout's process ends
 KEPT = 64  # layouts in a person's cache; the one that was not used for longest goes first
 
 
@@ -62,6 +64,28 @@ def _forget_old(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@dataclass
+class Pace:
+    """How far a phase is, and what is left of it. Times are in seconds."""
+
+    phase: str = "starting"
+    done: int = 0
+    of: int = 1
+    first: int = 0  # how much was done when its pace began to be measured,
+    since: float = 0.0  # and when
+
+    def hear(self, phase: str, done: int, of: int, now: float) -> None:
+        """So much is done now."""
+        if phase != self.phase or not self.first:  # the first epoch holds the compiling, and is not counted
+            self.first, self.since = done, now
+        self.phase, self.done, self.of = phase, done, of
+
+    def left(self, now: float) -> float | None:
+        """How long the rest takes, where that can be said."""
+        counted = self.done - self.first if self.first else 0
+        return (now - self.since) * (self.of - self.done) / counted if counted else None
+
+
 class Layout:
     """A layout that is being computed, and afterwards can place new points."""
 
@@ -69,22 +93,25 @@ class Layout:
         self.points, self.options = points, options
         self.places: np.ndarray | None = None
         self.problem: str | None = None
-        self._phase, self._done, self._of, self._since = "starting", 0, 1, time.monotonic()
+        self._pace = Pace()
         self._asking, self._answer = threading.Lock(), threading.Condition()
         self._placed: np.ndarray | None = None
         self._last = ""  # line of what the process complained of
+        self._launch()
+        threading.Thread(target=self._feed, daemon=True).start()
+
+    def _launch(self) -> None:
+        self._rests = False  # whether its process has ended because nothing was asked of it
         self._process = subprocess.Popen(
             [sys.executable, "-m", "explorer.layouts", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, cwd=Path(__file__).parent.parent,
         )  # fmt: skip
-        for work in (self._feed, self._listen):
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     @property
     def progress(self) -> tuple[str, int, int, float | None]:
         """The phase, how much of it is done, of how much, and the seconds left in it where that can be said."""
-        left = (time.monotonic() - self._since) * (self._of - self._done) / self._done if self._done else None
-        return self._phase, self._done, self._of, left
+        return self._pace.phase, self._pace.done, self._pace.of, self._pace.left(time.monotonic())
 
     @property
     def is_over(self) -> bool:
@@ -92,16 +119,22 @@ class Layout:
         return self.places is not None or self.problem is not None
 
     def place(self, new: np.ndarray, wait: float = 5.0) -> np.ndarray | None:
-        """UMAP's places (q, 2) of new points (q, d); None where it is not ready within `wait` seconds."""
+        """UMAP's places (q, 2) of new points (q, d); None where it is not ready within `wait` seconds.
+
+        A process that has ended for want of work is started again, and lays out the points again first.
+        """
         if self.places is None or self.problem or not self._asking.acquire(timeout=wait):
             return None
         try:
+            if self._rests:
+                self._launch()
+                self._feed()
             with self._answer:
                 self._placed = None
                 assert self._process.stdin
                 self._process.stdin.write(json.dumps(new.tolist()).encode() + b"\n")
                 self._process.stdin.flush()
-                self._answer.wait_for(lambda: self._placed is not None or self.problem is not None, wait)
+                self._answer.wait_for(lambda: self._placed is not None or self._rests or self.problem is not None, wait)
                 return self._placed
         except OSError:  # it has ended
             return None
@@ -117,15 +150,15 @@ class Layout:
     def _feed(self) -> None:
         assert self._process.stdin
         with suppress(OSError):
-            asked = {"shape": self.points.shape, "options": asdict(self.options)}
+            asked = {"shape": self.points.shape, "options": asdict(self.options), "idle": IDLE}
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.write(np.ascontiguousarray(self.points, np.float32).tobytes())
             self._process.stdin.flush()
 
-    def _listen(self) -> None:
-        assert self._process.stdout and self._process.stderr
-        threading.Thread(target=self._drain, daemon=True).start()
-        for line in self._process.stdout:
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout and process.stderr
+        threading.Thread(target=self._drain, args=(process.stderr,), daemon=True).start()
+        for line in process.stdout:
             said = json.loads(line)
             if "places" in said:
                 self.places = np.array(said["places"], np.float32).reshape(-1, 2)
@@ -137,23 +170,26 @@ class Layout:
                     self._placed = np.array(said["placed"], np.float32).reshape(-1, 2)
                     self._answer.notify_all()
             else:
-                if said["phase"] != self._phase:
-                    self._since = time.monotonic()
-                self._phase, self._done, self._of = said["phase"], said["done"], said["of"]
-        code = self._process.wait()
+                self._pace.hear(**said, now=time.monotonic())
+        code = process.wait()
         with self._answer:
-            self.problem = self.problem or self._last or f"the process of the layout ended with {code}"
+            self._rests = code == 0 and self.places is not None
+            if not self._rests:
+                self.problem = self.problem or self._last or f"the process of the layout ended with {code}"
             self._answer.notify_all()
 
-    def _drain(self) -> None:
-        assert self._process.stderr
-        for line in self._process.stderr:
+    def _drain(self, errors: IO[bytes]) -> None:
+        for line in errors:
             self._last = line.decode(errors="replace").strip() or self._last
 
 
 def serve() -> None:
-    """Lay out the points that come on standard input, say how far it is, and then place those that follow."""
-    source, out = sys.stdin.buffer, sys.stdout.buffer
+    """Lay out the points that come on standard input, say how far it is, and then place those that follow.
+
+    It ends when nothing follows for as many seconds as it was told.
+    """
+    source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no message
     asked = json.loads(source.readline())
     points = np.frombuffer(source.read(4 * math.prod(asked["shape"])), np.float32).reshape(asked["shape"])
     lines: queue.Queue[bytes] = queue.Queue()
@@ -174,8 +210,11 @@ def serve() -> None:
 
     places, place = projection.umap(points, Umap(**asked["options"]), report)
     say(places=places.tolist())
-    while True:
-        say(placed=place(np.array(json.loads(lines.get()), np.float32)).tolist())
+    with suppress(queue.Empty):
+        while True:
+            new = json.loads(lines.get(timeout=asked["idle"]))
+            say(placed=place(np.array(new, np.float32)).tolist())
+    os._exit(0)  # the thread that reads would hold it up
 
 
 def main(words: list[str]) -> None:

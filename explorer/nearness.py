@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 AROUND = 5  # neighbours on the plane that make the latent of a place
-SPREADS = 64  # draws of q that its spread is measured on
+SPREADS = 1024  # draws of q that its spread is measured on
 
 
 @dataclass(frozen=True)

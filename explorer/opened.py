@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # these names would load torch, and the first paint does not 
     from trainer import Checkpoint, Codes, Gaussian, Images, Latent, LatentModel, Summary
 
 BATCH = 512  # decodes at once
-AT_ONCE = 16  # images drawn between two steps of a progress bar
+Track = Callable[[Iterable[Any]], Iterable[Any]]  # wraps a loop that may take long, to show its progress
 _one_at_a_time = threading.Lock()  # torch has one generator for all threads, and `terms` draws from it
 
 
@@ -100,12 +100,11 @@ class Run:
         what = f"waveforms of {self.model.shape[2]:,} samples" if self.is_line else "images"
         return f"a model of {what} whose latent is {self.latent_title}"
 
-    @property
-    def prior_command(self) -> str:
-        """What trains a prior over the codes."""
+    def stage_command(self, stage: str) -> str:
+        """What trains a second stage on top of it."""
         path = self.checkpoint.path.resolve()
         place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"python -m trainer stage code_prior {shlex.quote(str(place))}"
+        return f"python -m trainer stage {stage} {shlex.quote(str(place))}"
 
     @property
     def has_classes(self) -> bool:
@@ -213,34 +212,21 @@ class Run:
         labels, *columns = zip(*rows, strict=True)
         return labels, *(np.array(column) for column in columns)
 
-    def sample(self, seed: int, count: int = 1) -> Latent:
-        """Latents from the prior, or what stands in for it."""
+    def sample(
+        self, seed: int, count: int = 1, temperature: float = 1.0, label: int | None = None, track: Track = iter
+    ) -> Latent:
+        """Latents from the prior, or what stands in for it, of one class if `label` is its number."""
         import torch
 
-        return self.model.sample(count, generator=torch.Generator().manual_seed(seed))
+        given = {} if label is None else {"y": torch.full((count,), label)}
+        with torch.inference_mode():
+            return self.model.sample(count, given, temperature, torch.Generator().manual_seed(seed), track)
 
     @property
     def known_classes(self) -> list[str]:
         """The classes that a learned prior can be asked for."""
-        known = getattr(getattr(self.model, "prior", None), "known", 0)
+        known = self.model.prior.known if self.model.prior is not None else 0
         return (self.checkpoint.config.data.class_names or [str(label) for label in range(known)])[:known]
-
-    def sample_in_turn(
-        self, seed: int, count: int, temperature: float, label: int | None, tell: Callable[[int], None]
-    ) -> Latent:
-        """The same for what takes long, of one class if `label` is its number: a few at a time, after which `tell`
-        hears how many there are.
-        """
-        import torch
-
-        generator, parts = torch.Generator().manual_seed(seed), []
-        with torch.inference_mode():
-            for start in range(0, count, AT_ONCE):
-                n = min(AT_ONCE, count - start)
-                given = {} if label is None else {"y": torch.full((n,), label)}
-                parts.append(self.model.sample(n, given, temperature, generator))
-                tell(start + n)
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def plain(self, z: Latent, index: int = 0) -> dict[str, list[float]]:
         """One image's latent in plain numbers, those of a grid row by row."""

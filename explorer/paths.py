@@ -5,7 +5,7 @@ Points are (n, d), as `LatentModel.points` gives them. A path is (k, d), both en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Decode = Callable[["Tensor"], "Tensor"]  # points (k, d) -> images (k, c, h, w)
-Track = Callable[[Iterable[int]], Iterable[int]]
+Tell = Callable[[int, int], None]  # done, of
 NEAREST = 10  # neighbours that a point of the data is joined to
+ROUNDS = 10  # iterations after which a geodesic is looked at
+SETTLED = 0.0005  # share of the energy
+LONGEST = 300  # iterations at most with one number of stops
 
 
 def straight(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
@@ -79,18 +82,23 @@ def resampled(path: np.ndarray, count: int) -> np.ndarray:
 
 
 def pulled_back(
-    a: np.ndarray, b: np.ndarray, decode: Decode, count: int, rounds: int = 20, track: Track = iter
-) -> np.ndarray:
-    """The path whose images change least in all: a geodesic of the decoder's pull-back metric.
+    a: np.ndarray, b: np.ndarray, decode: Decode, count: int, tell: Tell = lambda done, of: None
+) -> tuple[np.ndarray, bool]:
+    """The path whose images change least in all, and whether it has settled: then it is a geodesic of the decoder's
+    pull-back metric, else only the best that was found.
 
-    Half the sum of squared distances between neighbouring images, times the number of steps, is its energy (Shao et
-    al. 2018), minimised by L-BFGS from the straight line, first with few stops and then with ever more. `track` wraps
-    the loop over these, each at most `rounds` iterations.
+    It is relaxed from the straight line, first with few stops and then with ever more. `tell` hears how many images
+    were decoded, of how many at most.
     """
-    path = straight(a, b, min(count, 5))
-    for stops in track(_doubling(count)):
-        path = _relaxed(resampled(path, stops), decode, rounds)
-    return path
+    path, settled, done = straight(a, b, min(count, 5)), True, 0
+    stages = _doubling(count)
+    for stops in stages:
+        coarse = resampled(path, stops)
+        for relaxed in relaxing(coarse, decode, LONGEST):
+            path, settled, rounds = relaxed
+            tell(done + stops * rounds, LONGEST * sum(stages))
+        done += stops * LONGEST
+    return path, settled
 
 
 def _doubling(count: int) -> list[int]:
@@ -99,23 +107,35 @@ def _doubling(count: int) -> list[int]:
     return [*fewer, count] if count > 2 else []
 
 
-def _relaxed(path: np.ndarray, decode: Decode, rounds: int) -> np.ndarray:
-    """A path (k, d) of less energy, its ends kept."""
+def relaxing(path: np.ndarray, decode: Decode, limit: int) -> Iterator[tuple[np.ndarray, bool, int]]:
+    """Paths (k, d) of ever less energy with the same ends, whether one has settled, and after how many iterations.
+
+    Half the sum of squared distances between neighbouring images, times the number of steps, is a path's energy (Shao
+    et al. 2018), minimised by L-BFGS. It has settled once `ROUNDS` iterations take less than `SETTLED` of it away.
+    """
     import torch
 
-    with torch.inference_mode(False), torch.enable_grad():
-        start = torch.from_numpy(path).float()
-        inner = start[1:-1].clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([inner], max_iter=rounds, history_size=20, line_search_fn="strong_wolfe")
+    start = torch.from_numpy(path).float()
+    inner = start[1:-1].clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([inner], max_iter=ROUNDS, history_size=20, line_search_fn="strong_wolfe")
 
-        def energy() -> Tensor:
-            images = decode(torch.cat([start[:1], inner, start[-1:]])).flatten(1)  # (k, D)
-            found = 0.5 * (len(path) - 1) * (images[1:] - images[:-1]).square().sum()
-            (inner.grad,) = torch.autograd.grad(found, inner)  # and none to the weights, which others share
-            return found.detach()
+    def whole() -> Tensor:
+        return torch.cat([start[:1], inner, start[-1:]])
 
-        optimizer.step(energy)  # type: ignore[no-untyped-call]
-    return torch.cat([start[:1], inner.detach(), start[-1:]]).double().numpy()
+    def energy() -> Tensor:
+        images = decode(whole()).flatten(1)  # (k, D)
+        found = 0.5 * (len(path) - 1) * (images[1:] - images[:-1]).square().sum()
+        (inner.grad,) = torch.autograd.grad(found, inner)  # and none to the weights, which others share
+        return found.detach()
+
+    for rounds in range(ROUNDS, limit + 1, ROUNDS):
+        with torch.inference_mode(False), torch.enable_grad():
+            before = float(optimizer.step(energy))  # type: ignore[no-untyped-call]
+            after = float(energy())
+        settled = before - after <= SETTLED * before
+        yield whole().detach().double().numpy(), settled, rounds
+        if settled:
+            return
 
 
 def image_length(path: np.ndarray, decode: Decode) -> float:

@@ -40,20 +40,20 @@ def choose(cloud: Cloud, points: str, folder: Path) -> Projected:
     if kind == UMAP:
         return _umap(cloud, points, folder)
     if kind == TWO:
-        return _two(cloud)
+        return _two(cloud, points)
     if kind == ITSELF:
         return Projected(cloud.points.astype(np.float32), ITSELF, "itself", (0, 1), linear=True)
-    return _pca(cloud)
+    return _pca(cloud, points)
 
 
-def _pca(cloud: Cloud) -> Projected:
-    return Projected(projection.pca(cloud.points), PCA, "pca", linear=True)
+def _pca(cloud: Cloud, points: str) -> Projected:
+    return Projected(run.kept(lambda: projection.pca(cloud.points), "pca", points), PCA, "pca", linear=True)
 
 
-def _two(cloud: Cloud) -> Projected:
+def _two(cloud: Cloud, points: str) -> Projected:
     names, order = cloud.dims, np.argsort(-cloud.points.var(0), kind="stable") if len(cloud) else np.arange(2)
     if len(names) < 2:
-        return _pca(cloud)
+        return _pca(cloud, points)
     left, right = st.columns(2)
     digest = cloud.run.checkpoint.digest
     help = "The dimension along this side of the map"
@@ -86,7 +86,7 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
     options = _options()
     if len(cloud) < FEWEST:
         st.caption(f"UMAP needs {FEWEST} points or more; the map shows PCA.")
-        return _pca(cloud)
+        return _pca(cloud, points)
     key = "umap/" + "/".join(map(str, astuple(options)))
     wanted = f"{points}/{key}"
     layout = _at_work(wanted)
@@ -104,7 +104,7 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
         _stopped(layout.problem)
     else:
         _follow(layout)
-    return _pca(cloud)
+    return _pca(cloud, points)
 
 
 def _at_work(wanted: str) -> Layout | None:

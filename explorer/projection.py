@@ -49,8 +49,10 @@ def neighbours(
     """
     import torch
 
-    base = torch.from_numpy(np.ascontiguousarray(points, np.float32))
-    asked = base if queries is None else torch.from_numpy(np.ascontiguousarray(queries, np.float32))
+    # about their mean: far from the origin squares have no digits left for who is near
+    mean = points.mean(0, dtype=np.float64) if metric == "euclidean" and len(points) else 0.0
+    base = torch.from_numpy((points - mean).astype(np.float32))
+    asked = base if queries is None else torch.from_numpy((queries - mean).astype(np.float32))
     if metric == "cosine":
         base, asked = torch.nn.functional.normalize(base), torch.nn.functional.normalize(asked)
     k, own = min(k, len(base)), torch.arange(len(asked))
@@ -109,7 +111,7 @@ def umap(points: np.ndarray, options: Umap, report: Report) -> tuple[np.ndarray,
         random_state=options.seed,
         transform_seed=options.seed,
         n_jobs=1,  # what a seed asks for
-        init="spectral" if len(points) > 10 * k else "pca",
+        init="spectral" if len(points) > 10 * k else _spread(points),
         force_approximation_algorithm=True,  # else precomputed neighbours are not used below 4,096 points
         precomputed_knn=(near.astype(np.int32), distances.astype(np.float32), None),
         tqdm_kwds={"file": _Epochs(report), "bar_format": "{n}/{total}\n", "mininterval": 0.2, "disable": False},
@@ -118,6 +120,16 @@ def umap(points: np.ndarray, options: Umap, report: Report) -> tuple[np.ndarray,
     places = model.fit_transform(points).astype(np.float32)
     model._knn_search_index = _Exact(points, options.metric)
     return places, lambda new: model.transform(np.ascontiguousarray(new, np.float32)).astype(np.float32)
+
+
+def _spread(points: np.ndarray) -> np.ndarray:
+    """(n, 2) the principal axes with a little noise, so that an axis that is missing can be grown into.
+
+    It is what UMAP starts few points from: their graph may be too dense for a spectral layout.
+    """
+    places = pca(points)
+    noise = np.random.default_rng(0).normal(scale=1e-5 * np.abs(places).max(), size=places.shape)
+    return (places + noise).astype(np.float32)
 
 
 class _Epochs:

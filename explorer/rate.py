@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 MEASURED = 500  # test images, at most
 PNG_FRAME = 57  # bytes of every PNG that are not pixels: signature 8, IHDR 25, IDAT's and IEND's frames 12 each
 QUALITIES = (1, 95)  # of JPEG, as Pillow takes them
+FIGURES = {  # of a prior's summary: the way to write codes, and how it was measured
+    "all codes alike": ("codes, all alike", "log₂ K bits at each place"),
+    "each place alone": ("codes, by frequency", "each place alone by the training images, mean of test images"),
+    "prior": ("codes, by the learned prior", "−log₂ p(codes), mean of test images"),
+    "prior, class known": ("codes, by the prior, class known", "−log₂ p(codes | class), mean of test images"),
+}
 Tell = Callable[[float], None]  # hears the share that is done
 
 
@@ -33,58 +39,80 @@ class Rate:
 
 
 def of_codes(run: Run, part: str) -> list[Rate]:
-    """What the codes take by what the summary holds of the training images."""
+    """What the codes take by what was measured: of a learned prior, where there is one; otherwise of the model.
+
+    Raises FileNotFoundError or ValueError for a prior whose summary is not there or cannot be read.
+    """
+    measured: dict[str, np.ndarray] = {}
+    for stage in run.checkpoint.stages:
+        if stage.name in run.model.stages:
+            measured |= trainer.load_summary(stage.path).arrays
+    found = [
+        Rate(name, float(measured[f"figures/{figure}"]), note)
+        for figure, (name, note) in FIGURES.items()
+        if f"figures/{figure}" in measured
+    ]
+    return found or of_frequencies(run, part)
+
+
+def of_frequencies(run: Run, part: str) -> list[Rate]:
+    """What the codes take by the model's own summary, which holds how often each stands where in training images."""
     counts = run.summary.codes[part]
     return [
-        Rate("codes, all alike", counts.bits_uniform, f"log₂ {run.codes[part].size} bits at each place"),
+        Rate("codes, all alike", counts.bits_uniform, "log₂ K bits at each place"),
         Rate("codes, by frequency", counts.bits_empirical, "entropy of each place alone, on training images"),
     ]
 
 
-def of_prior(run: Run, part: str, images: trainer.Images, n: int) -> Rate | None:
-    """What the codes of n images take by the learned prior, where there is one."""
-    import torch
-
-    prior = getattr(run.model, "prior", None)
-    if prior is None:
-        return None
-    nats = []
-    with torch.inference_mode():
-        for rows in torch.arange(n).split(100):
-            nats.append(prior.log_prob(run.model.encode(images.batch(rows))[part]))
-    bits = -float(torch.cat(nats).mean()) / math.log(2)
-    return Rate("codes, by the learned prior", bits, f"−log₂ p(codes), mean of {n} test images")
+def lossless(run: Run, found: list[Rate]) -> list[Rate]:
+    """What an image takes to the last bit, where the model says: its codes by the learned prior, or else all alike, and
+    then its pixels.
+    """
+    if not run.model.is_code_length:
+        return []
+    bits = {rate.name: rate.bits for rate in found}
+    name = next(name for name in (FIGURES["prior"][0], FIGURES["all codes alike"][0]) if name in bits)
+    pixels = float(run.summary.arrays["mean/reconstruction"]) / math.log(2)
+    note = f"{name}, and {pixels:,.0f} bits of −log₂ p(pixels | codes), mean of test images"
+    if run.model.likelihood == "Bernoulli":
+        note += "; of each pixel only whether it is above ½"
+    return [Rate("codes and pixels, lossless", bits[name] + pixels, note)]
 
 
 def of_files(run: Run, images: trainer.Images, n: int, tell: Tell = lambda share: None) -> list[Rate]:
-    """What n images take as PNG, and as JPEG of the lowest quality whose PSNR is not below that of the model's decodes.
+    """What n images take as PNG, and as JPEG of the lowest quality whose PSNR is not below that of the model's decodes,
+    or where none is, of the highest. `tell` hears 1 at the end.
 
     Two ways to count each: whole files, and what is left of them without what every file has.
     """
     import torch
 
-    x = images.batch(torch.arange(n))
+    low, high = QUALITIES
+    rounds = 2 + math.ceil(math.log2(high - low))  # the decodes, PNG, and JPEG until the bisection ends
+    x, ratios = images.batch(torch.arange(n)), []
     with torch.inference_mode():
-        y = torch.cat([run.model.decode(run.model.encode(some)) for some in x.split(100)])
-    model = float(trainer.psnr(x, y).mean())
+        for some in x.split(100):
+            ratios.append(trainer.psnr(some, run.model.decode(run.model.encode(some))))
+            tell(sum(map(len, ratios)) / n / rounds)
+    model = float(torch.cat(ratios).mean())
     pixels = list(trainer.to_bytes(x))
-    tell(0.3)
     sizes = np.array([len(written(image, "png", optimize=True)) for image in pixels])
     found = [
         Rate("PNG", 8 * float(sizes.mean()), f"whole files, lossless, mean of {n} test images"),
         Rate("PNG, pixels alone", 8 * float(sizes.mean() - PNG_FRAME), f"without {PNG_FRAME} bytes that each file has"),
     ]
-    low, high = QUALITIES
+    tell(2 / rounds)
     tried: dict[int, tuple[float, list[bytes]]] = {}
     while low < high:  # bisection: PSNR rises with quality
         quality = (low + high) // 2
         tried[quality] = jpegs(pixels, quality)
-        tell(0.3 + 0.1 * len(tried))
+        tell((2 + len(tried)) / rounds)
         low, high = (low, quality) if tried[quality][0] >= model else (quality + 1, high)
     psnr, files = tried.get(low) or jpegs(pixels, low)
-    if psnr < model:
-        return found
+    tell(1)
     same = f"quality {low}: {psnr:.1f} dB, the decodes have {model:.1f} dB"
+    if psnr < model:
+        same += f", which JPEG does not reach up to quality {low}"
     whole, scans = (8 * float(np.mean([size(file) for file in files])) for size in (len, scan_bytes))
     return [*found, Rate("JPEG", whole, f"whole files, {same}"),
             Rate("JPEG, pixels alone", scans, "without headers and tables")]  # fmt: skip

@@ -9,12 +9,13 @@ import numpy as np
 
 from explorer import figures
 from explorer.paths import Attribute
-from explorer.routes import SHARES, Route
+from explorer.routes import KINDS, SHARES, Route
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-LOOKS = [(figures.BLUE, "solid"), (figures.ORANGE, "dash"), (figures.VERMILION, "dot"), (figures.SKY, "dashdot")]
+COLORS = [figures.BLUE, figures.ORANGE, figures.VERMILION, figures.SKY]
+LOOKS = dict(zip(KINDS, zip(COLORS, ["solid", "dash", "dot", "dashdot"], strict=True), strict=True))
 
 
 def density(found: Sequence[Route], prior: str) -> Figure:
@@ -32,7 +33,8 @@ def distance(found: Sequence[Route]) -> Figure:
 def _along(found: Sequence[Route], values: Sequence[np.ndarray], title: str, y: str) -> Figure:
     traces = [
         figures.line(SHARES, each, route.kind, color, line={"color": color, "width": 2, "dash": dash})
-        for route, each, (color, dash) in zip(found, values, LOOKS, strict=False)
+        for route, each in zip(found, values, strict=True)
+        for color, dash in [LOOKS[route.kind]]
     ]
     return figures.figure(traces, title, "share of the path", y)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from explorer import paths
 from explorer.opened import Run
-from explorer.paths import Attribute
+from explorer.paths import Attribute, Tell
 
 STOPS = 33  # pictures of a path
 STRAIGHT, SPHERICAL, DATA, METRIC = "Straight", "Spherical", "Through the data", "Shortest on screen"
@@ -33,6 +33,7 @@ class Route:
     density: np.ndarray  # (k,) log N(z; 0, I), nats
     distance: np.ndarray  # (k,) to the nearest latent of the data
     length: float  # how far the images move in all, in Euclidean distance
+    settled: bool  # whether it is what its kind says; else the best that was found
 
 
 def latents(run: Run) -> np.ndarray:
@@ -52,25 +53,25 @@ def pictures(run: Run, path: np.ndarray) -> np.ndarray:
     return run.decode(run.model.from_points(torch.from_numpy(path).float()))
 
 
-def routes(run: Run, a: np.ndarray, b: np.ndarray) -> Iterator[Route]:
-    """Each kind of path from point a (d,) to b (d,), the slowest last."""
-    data = latents(run)
+def route(run: Run, kind: str, a: np.ndarray, b: np.ndarray, tell: Tell = lambda done, of: None) -> Route:
+    """The path of one of `KINDS` from point a (d,) to b (d,); of a slow one, `tell` hears how much is done, of what."""
+    data, settled = latents(run), True
 
     def decode(points):  # type: ignore[no-untyped-def]
         return run.model.decode(run.model.from_points(points))
 
-    ways: dict[str, Callable[[], np.ndarray]] = {
-        STRAIGHT: lambda: paths.straight(a, b, STOPS),
-        SPHERICAL: lambda: paths.spherical(a, b, STOPS),
-        DATA: lambda: paths.through_data(a, b, data, STOPS),
-        METRIC: lambda: paths.pulled_back(a, b, decode, STOPS),
-    }
-    for kind, way in ways.items():
-        path = way()
-        yield Route(
-            kind, pictures(run, path), paths.log_prior_density(path), paths.to_data(path, data),
-            paths.image_length(path, decode),
-        )  # fmt: skip
+    if kind == STRAIGHT:
+        path = paths.straight(a, b, STOPS)
+    elif kind == SPHERICAL:
+        path = paths.spherical(a, b, STOPS)
+    elif kind == DATA:
+        path = paths.through_data(a, b, data, STOPS)
+    else:
+        path, settled = paths.pulled_back(a, b, decode, STOPS, tell)
+    return Route(
+        kind, pictures(run, path), paths.log_prior_density(path), paths.to_data(path, data),
+        paths.image_length(path, decode), settled,
+    )  # fmt: skip
 
 
 def classes(run: Run) -> list[str]:

@@ -44,7 +44,7 @@ def kept(make: Callable[[], T], *key: str | int) -> T:
     return found
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _shelf(*key: str | int) -> list[Any]:
     return []
 

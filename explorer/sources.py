@@ -32,49 +32,50 @@ class Subject:
     stand_in: bool = False  # the decode of an image that is not on this machine
 
 
-def choose(run: Run, one: bool = False) -> list[Subject]:
+def choose(run: Run, title: str = "Pictures from", key: str = "sources", most: int = MOST) -> list[Subject]:
     """The pictures that a person chose, in this browser tab alone. Problems are shown beside what caused them.
 
-    With `one`, a single image of the data; of a person's own still all.
+    Every `key` is a choice of its own, which stays from page to page; its pictures are `most` at once.
     """
     kind = st.radio(
-        "Pictures from", [DATA, UPLOAD, DRAW, CAMERA], horizontal=True, key="sources/kind",
+        title, [DATA, UPLOAD, DRAW, CAMERA], horizontal=True, key=f"{key}/kind",
         help="Test images of the model's data, your own files, a drawing, or a photo",
     )  # fmt: skip
     if kind == UPLOAD:
-        return _uploaded()
+        return _uploaded(key, most)
     if kind == DRAW:
-        drawn = pad.pad("sources/pad")
+        drawn = pad.pad(f"{key}/pad")
         return [] if drawn is None else [Subject(Picture("drawing", drawn), str(hash(drawn.tobytes())))]
     if kind == CAMERA:
-        photo = st.camera_input("Photo", help="Works on localhost or over https only")
-        return _read([photo] if photo else [])
-    return _from_data(run, one)
+        photo = st.camera_input("Photo", key=f"{key}/photo", help="Works on localhost or over https only")
+        return _read(key, [photo] if photo else [])
+    return _from_data(run, key, most)
 
 
-def _uploaded() -> list[Subject]:
+def _uploaded(key: str, most: int) -> list[Subject]:
     files = st.file_uploader(
         "Images", type=["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"], accept_multiple_files=True,
-        max_upload_size=20, help=f"Up to {MOST} images, each at most 20 MB. They stay in this tab's memory.",
+        max_upload_size=20, key=f"{key}/files",
+        help=f"Each at most 20 MB, {most} at once. They stay in this tab's memory.",
     )  # fmt: skip
-    if len(files) > MOST:
-        st.warning(f"{len(files)} files came; the first {MOST} are shown.")
-    return _read(files[:MOST])
+    if len(files) > most:
+        st.warning(f"{len(files)} files came; of these the first {most} can be shown.")
+    return _read(key, files[:most])
 
 
-def _read(files: Sequence[UploadedFile]) -> list[Subject]:
+def _read(key: str, files: Sequence[UploadedFile]) -> list[Subject]:
     """Each file decoded, once, or an error that says why not."""
-    before, read = st.session_state.get("sources/read", {}), {}
+    before, read = st.session_state.get(f"{key}/read", {}), {}
     for file in files:
         try:
             read[file.file_id] = before.get(file.file_id) or uploads.read(file.getvalue(), file.name)
         except ValueError as error:
             st.error(literal(str(error)))
-    st.session_state["sources/read"] = read
-    return [Subject(picture, key) for key, picture in read.items()]
+    st.session_state[f"{key}/read"] = read
+    return [Subject(picture, name) for name, picture in read.items()]
 
 
-def _from_data(run: Run, one: bool) -> list[Subject]:
+def _from_data(run: Run, key: str, most: int) -> list[Subject]:
     if not run.numbers:
         st.info(f"{literal(run.fetching)} Until then, upload or draw a picture.")
         return []
@@ -82,12 +83,13 @@ def _from_data(run: Run, one: bool) -> list[Subject]:
     if not run.images_are_here:
         st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
-    if one:
-        number = st.number_input("Image", 0, last, key="sources/one", help=f"A {kind}, 0 … {last:,}")
+    if most == 1:
+        start = min(last, int(key != "sources"))  # two ends are two images
+        number = st.number_input("Image", 0, last, start, key=f"{key}/one", help=f"A {kind}, 0 … {last:,}")
         return [_of_data(run, int(number))]
     left, right = st.columns(2)
-    first = left.number_input("First image", 0, last, key="sources/first", help=f"A {kind}, 0 … {last:,}")
-    count = right.number_input("How many", 1, MOST, key="sources/count", help="Images side by side")
+    first = left.number_input("First image", 0, last, key=f"{key}/first", help=f"A {kind}, 0 … {last:,}")
+    count = right.number_input("How many", 1, MOST, key=f"{key}/count", help="Images side by side")
     return [_of_data(run, number) for number in range(int(first), min(int(first + count), last + 1))]
 
 
@@ -99,14 +101,11 @@ def _of_data(run: Run, number: int) -> Subject:
 
 
 def ends(run: Run, count: int) -> list[Subject]:
-    """The one or two pictures of a path: what a person brought, and images of the data where that is not enough."""
-    brought = choose(run, one=True)[:count]
-    if not brought or len(brought) == count:
-        return brought
-    last = run.numbers - 1
-    start = min(1, last)
-    number = st.number_input("To image", 0, last, start, key="sources/to", help=f"Where the path ends, 0 … {last:,}")
-    return [*brought, _of_data(run, int(number))]
+    """The one or two pictures of a path, each chosen for itself; none until all are there."""
+    found = choose(run, "From" if count > 1 else "Picture from", "sources", 1)
+    if count > 1:
+        found += choose(run, "To", "sources/to", 1)
+    return found if len(found) == count else []
 
 
 def several() -> None:

@@ -23,7 +23,7 @@ def offer(run: Run) -> None:
     if job and state == DIED:
         training_watch.headline(job, state, job.checkpoint)
     st.caption("No prior over the codes was trained yet. It trains in the background, also when this page is closed.")
-    command = run.prior_command + (" --conditional" if run.has_classes else "")
+    command = run.stage_command(STAGE) + (" --conditional" if run.has_classes else "")
     if st.button("Train the prior", type="primary", icon=":material/model_training:", key="stage/start",
                  help="A transformer that learns which codes stand together, on this machine"):  # fmt: skip
         try:

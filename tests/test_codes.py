@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from coded import save_coded, save_waves
+from coded import run_of, save_coded, save_waves
+from commandline import call
 from PIL import Image
 
 import trainer
-from explorer import board, codebook_figures, codes, rate, waves
+from explorer import board, codebook_figures, codes, progress, rate, waves
 from explorer.opened import Run
+from trainer.models.vq_vae import VQVAE
 from trainer.stages.code_prior import CodePrior, CodePriorOptions
 
 
@@ -184,14 +188,59 @@ def test_rates_of_codes_by_hand(run: Run) -> None:
     assert uniform.bits == pytest.approx(16 * np.log2(24))
     counts = run.summary.arrays["codes/codes/counts"].reshape(16, 24) / len(trainer.load_data("digits", size=300))
     assert empirical.bits == pytest.approx(-sum(p * np.log2(p) for row in counts for p in row if p > 0))
-    assert rate.of_prior(run, "codes", run.images, 3) is None
+    assert rate.of_codes(run, "codes") == rate.of_frequencies(run, "codes")
+
+
+def test_rates_by_a_prior_are_those_of_its_summary(tmp_path: Path) -> None:
+    folder = tmp_path / "coded"
+    save_coded(folder)
+    small = ("--width", 8, "--layers", 1, "--heads", 2, "--steps", 5, "--batch", 32, "--device", "cpu")
+    assert call("stage", "code_prior", folder, "--conditional", *small) == 0
+    staged, test = run_of(folder), trainer.load_data("digits", "test", size=300)
+    with torch.no_grad():
+        grids = staged.model.encode(test.batch(torch.arange(len(test))))["codes"]
+        nats = [staged.model.stages["code_prior"].log_prob(grids, y) for y in (None, test.labels)]
+    bits = {each.name: each.bits for each in rate.of_codes(staged, "codes")}
+    assert bits["codes, all alike"] == pytest.approx(16 * np.log2(24))
+    assert bits["codes, by the learned prior"] == pytest.approx(-float(nats[0].mean()) / np.log(2), rel=1e-5)
+    assert bits["codes, by the prior, class known"] == pytest.approx(-float(nats[1].mean()) / np.log(2), rel=1e-5)
+    assert bits["codes, by frequency"] == float(
+        trainer.load_summary(folder / "code_prior").arrays["figures/each place alone"]
+    )
+    (folder / "code_prior" / "summary.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="code_prior"):
+        rate.of_codes(staged, "codes")
+
+
+def test_what_no_jpeg_reaches_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "psnr", lambda x, y: torch.full((len(x),), 90.0))
+    found = {each.name: each for each in rate.of_files(run, run.images, 3)}
+    assert "does not reach up to quality 95" in found["JPEG"].note and "the decodes have 90.0 dB" in found["JPEG"].note
+    pixels = [run.picture(number) for number in range(3)]
+    assert found["JPEG"].bits == 8 * np.mean([len(file) for file in rate.jpegs(pixels, 95)[1]])
+
+
+def test_a_code_length_gives_a_lossless_rate(run: Run) -> None:
+    found = rate.of_codes(run, "codes")
+    assert rate.lossless(run, found) == []  # a squared distance is the length of nothing
+    shape = (1, 8, 8)
+    for likelihood, half in (("discretised", False), ("binarised", True)):
+        options = VQVAE.Options.read({**vars(run.model.options), "likelihood": likelihood})
+        other = Run(run.checkpoint, VQVAE(shape, options), run.summary)
+        pixels = float(run.summary.arrays["mean/reconstruction"]) / np.log(2)
+        (whole,) = rate.lossless(other, found)
+        assert whole.bits == pytest.approx(16 * np.log2(24) + pixels)
+        assert ("above ½" in whole.note) == half
+        (less,) = rate.lossless(other, [*found, rate.Rate("codes, by the learned prior", 40.0, "")])
+        assert less.bits == pytest.approx(40 + pixels) and less.note.startswith("codes, by the learned prior")
 
 
 def test_files_are_counted_as_they_are_written(run: Run) -> None:
     told: list[float] = []
     found = {each.name: each for each in rate.of_files(run, run.images, 5, told.append)}
     pictures = [run.picture(number)[..., 0] for number in range(5)]
-    assert told and found["PNG"].bits - found["PNG, pixels alone"].bits == 8 * 57
+    assert told == sorted(told) and 0 < told[0] < 0.2 and told[-1] == 1
+    assert found["PNG"].bits - found["PNG, pixels alone"].bits == 8 * 57
     lengths = []
     for picture in pictures:
         out = io.BytesIO()
@@ -249,7 +298,8 @@ def test_figures_say_what_they_count(run: Run) -> None:
     counts = run.summary.codes["codes"]
     figure = codebook_figures.usage(counts, 3)
     bars = figure.data[0]
-    assert f"{counts.used} of 24 codes in use" in figure.layout.title.text
+    assert f"{counts.used} of 24 codes in use, {counts.dead} dead" in figure.layout.title.text
+    assert figure.layout.yaxis.dtick == 1  # a tick at each power of ten
     assert np.nansum(bars.y) == pytest.approx(100) and list(bars.marker.color).count("#D55E00") == 1
     assert codebook_figures.where(counts, 3).data[0].z.shape == (4, 4)
     assert counts.by_class is not None
@@ -258,7 +308,7 @@ def test_figures_say_what_they_count(run: Run) -> None:
     assert np.array_equal(codebook_figures.entropy(counts).data[0].z, counts.entropy)
 
 
-def test_a_learned_prior_gives_a_rate_and_samples_of_a_class(run: Run) -> None:
+def test_a_learned_prior_gives_samples_of_a_class(run: Run) -> None:
     model = trainer.load(run.checkpoint.path)
     torch.manual_seed(0)
     prior = CodePrior(model, CodePriorOptions(width=8, layers=1, heads=2, conditional=True), 10).eval()
@@ -267,12 +317,22 @@ def test_a_learned_prior_gives_a_rate_and_samples_of_a_class(run: Run) -> None:
     other = Run(run.checkpoint, model, run.summary)
     assert other.has_prior and other.sample_note == "" and other.prior_title == "the prior"
     assert other.known_classes == [str(digit) for digit in range(10)]
-    found = rate.of_prior(other, "codes", run.images, 7)
-    with torch.no_grad():
-        nats = prior.log_prob(model.encode(run.images.batch(torch.arange(7)))["codes"])
-    assert found is not None and found.bits == pytest.approx(-float(nats.mean()) / np.log(2), rel=1e-5)
-    told: list[int] = []
-    z = other.sample_in_turn(3, 20, 0.8, 4, told.append)
-    assert told == [16, 20] and z["codes"].shape == (20, 4, 4)
-    again = model.sample(16, {"y": torch.full((16,), 4)}, 0.8, torch.Generator().manual_seed(3))
-    assert torch.equal(z["codes"][:16], again["codes"])
+    lengths: list[int] = []
+    z = other.sample(3, 20, 0.8, 4, track=lambda loop: lengths.append(len(list(loop))) or loop)
+    assert lengths == [16] and z["codes"].shape == (20, 4, 4)  # all images in one batch, place by place
+    again = model.sample(20, {"y": torch.full((20,), 4)}, 0.8, torch.Generator().manual_seed(3))
+    assert torch.equal(z["codes"], again["codes"])
+
+
+def test_a_bar_says_how_far_a_loop_is_and_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    place = SimpleNamespace(progress=lambda share, text: said.append((share, text)), empty=lambda: said.append("gone"))
+    clock = iter([10.0, 10.0, 10.25, 12.0, 13.0, 14.0])  # at the start, before each step, and at the end
+    monkeypatch.setattr(progress, "st", SimpleNamespace(empty=lambda: place))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert list(progress.shown("Drawing", "places")(iter("abcd"))) == list("abcd")
+    assert said == [
+        (0.5, "Drawing: 2 of 4 places, 2 s left"),
+        (0.75, "Drawing: 3 of 4 places, 1 s left"),
+        "gone",
+    ]

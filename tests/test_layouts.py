@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,22 @@ def test_maps_of_few_or_equal_points(points: np.ndarray) -> None:
         laid, place = projection.umap(points, Umap(), lambda *_: None)
         assert laid.shape == (len(points), 2) and np.isfinite(laid).all()
         assert place(points[:1]).shape == (len(points[:1]), 2)
+
+
+def test_umap_lays_out_latents_of_one_dimension_and_points_on_a_line() -> None:
+    line = np.sort(np.random.default_rng(0).normal(size=60)).astype(np.float32)[:, None]
+    for points in (line, line * np.array([1, 2, 0], np.float32)):
+        places, _ = projection.umap(points, Umap(n_neighbors=6), lambda *_: None)
+        assert places.shape == (60, 2) and np.isfinite(places).all()
+        steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+        assert steps.mean() < 0.5 * np.linalg.norm(places - places[30], axis=1).mean()  # who is near stays near
+
+
+def test_neighbours_far_from_the_origin_are_exact() -> None:
+    points = np.random.default_rng(2).normal(1000, 0.001, size=(300, 4)).astype(np.float32)
+    exact = np.linalg.norm(points.astype(np.float64)[:, None] - points[None], axis=2)
+    for _, lengths in (projection.neighbours(points, 6), projection.neighbours(points, 6, points)):
+        np.testing.assert_allclose(lengths, np.sort(exact, axis=1)[:, :6], rtol=0.01, atol=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -118,6 +136,47 @@ def test_a_layout_comes_from_a_process_is_kept_and_places_new_points(laid_out: l
     changed = points.copy()
     changed[0, 0] += 1e-3
     assert layouts.kept(changed, options) is None and layouts.kept(points, Umap(seed=1)) is None
+
+
+def test_the_time_that_is_left_leaves_out_the_first_epoch() -> None:
+    pace = layouts.Pace()
+    pace.hear("layout", 0, 500, now=0.0)
+    pace.hear("layout", 1, 500, now=30.0)  # it was compiled
+    assert pace.left(30.0) is None
+    pace.hear("layout", 101, 500, now=40.0)
+    assert pace.left(40.0) == pytest.approx(0.1 * 399)
+    pace.hear("loading", 0, 1, now=50.0)
+    assert pace.left(60.0) is None
+
+
+def test_what_a_library_prints_is_no_message() -> None:
+    script = (
+        "import os; from explorer import layouts, projection; quiet = projection.umap\n"
+        "def umap(*given): print('loud', flush=True); os.write(1, b'louder'); return quiet(*given)\n"
+        "projection.umap = umap; layouts.serve()"
+    )
+    asked = {"shape": [1, 2], "options": asdict(Umap()), "idle": 60}
+    command, pipe = [sys.executable, "-c", script], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(json.dumps(asked).encode() + b"\n" + np.ones(2, np.float32).tobytes())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == {"places": [[0, 0]]}
+        process.stdin.close()
+        assert process.stdout.read() == b"" and process.stderr.read() == b"loud\nlouder"
+
+
+def test_a_layout_without_work_ends_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path))
+    monkeypatch.setattr(layouts, "IDLE", 0.0)
+    layout = layouts.Layout(np.ones((5, 3), np.float32), Umap())
+    first = layout._process
+    until(lambda: layout._rests)
+    assert first.poll() == 0 and layout.problem is None and layout.places is not None
+    placed = layout.place(np.ones((2, 3)), wait=60)
+    assert placed is not None and placed.shape == (2, 2) and layout._process is not first
+    layout.close()
+    assert layout._process.poll() is not None and layout.place(np.ones((2, 3))) is None
 
 
 def test_a_layout_that_is_cancelled_leaves_no_process(laid_out: layouts.Layout) -> None:

@@ -54,17 +54,24 @@ def test_a_path_that_no_neighbours_lead_along_is_straight() -> None:
     np.testing.assert_allclose(path, paths.straight(path[0], path[-1], 5))
 
 
-def test_for_a_linear_decoder_the_pull_back_path_is_the_straight_line() -> None:
-    path = paths.pulled_back(A, B, linear, 9)
-    np.testing.assert_allclose(path, paths.straight(A, B, 9), atol=1e-4)
+def test_for_a_linear_decoder_a_bent_path_relaxes_into_the_straight_line() -> None:
+    line = paths.straight(A, B, 9)
+    bent = line + np.sin(np.linspace(0, np.pi, 9))[:, None] * [1.0, -2.0, 3.0]
+    *_, (path, settled, _) = paths.relaxing(bent, linear, 100)
+    assert settled
+    np.testing.assert_allclose(path, line, atol=0.01)
     image = linear(torch.tensor(B - A)[None].float()).norm()
-    assert paths.image_length(path, linear) == pytest.approx(float(image), rel=1e-5)
+    assert paths.image_length(path, linear) == pytest.approx(float(image), rel=1e-4)
+    *_, (_, settled, rounds) = paths.relaxing(bent, linear, 10)
+    assert not settled and rounds == 10
 
 
 def test_on_a_sphere_the_pull_back_path_is_a_great_circle() -> None:
     # two places at latitude 45° and a quarter turn apart: the angle between them is arccos(cos² + sin² cos 90°) = 60°
     a, b = np.array([np.pi / 4, 0]), np.array([np.pi / 4, np.pi / 2])
-    path = paths.pulled_back(a, b, bowl, 65)
+    told: list[tuple[int, int]] = []
+    path, settled = paths.pulled_back(a, b, bowl, 65, lambda done, of: told.append((done, of)))
+    assert settled and told == sorted(told) and 0 < told[-1][0] <= told[-1][1] == told[0][1]
     assert paths.image_length(path, bowl) == pytest.approx(np.pi / 3, rel=1e-3)
     along = paths.straight(a, b, 65)
     assert paths.image_length(along, bowl) == pytest.approx(np.pi / 2 * np.cos(np.pi / 4), rel=1e-3)  # the parallel

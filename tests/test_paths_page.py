@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from canvas import READY, shown
+from PIL import Image
 from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import routes
+from explorer.charting import Selected
 from explorer.opened import Run
+from explorer.paths import Attribute
 from trainer import checkpoint
 
 
@@ -31,11 +37,11 @@ def near(one: np.ndarray, other: np.ndarray) -> bool:
 
 def test_every_path_begins_and_ends_at_its_images_and_the_metric_one_is_the_shortest(digits: Run) -> None:
     a, b = routes.latents(digits)[:2]
-    found = {route.kind: route for route in routes.routes(digits, a, b)}
-    assert list(found) == list(routes.KINDS)
+    found = {kind: routes.route(digits, kind, a, b) for kind in routes.KINDS}
     for route in found.values():
         assert near(route.frames[0], decoded(digits, a)) and near(route.frames[-1], decoded(digits, b))
         assert route.distance[0] < 1e-4 and route.distance[-1] < 1e-4  # both are of the data
+    assert all(route.settled for route in found.values())
     assert found[routes.METRIC].length < 0.99 * found[routes.STRAIGHT].length
     assert found[routes.DATA].distance.mean() < found[routes.STRAIGHT].distance.mean()
 
@@ -53,6 +59,61 @@ def test_an_attribute_makes_the_other_class_of_an_image(digits: Run) -> None:
     assert routes.attribute(digits, "1", routes.REST).agreement > 0.9
 
 
+def page_of_paths(folder: str) -> None:
+    import streamlit as st
+
+    import trainer
+    from explorer import run
+    from explorer.pages import paths
+
+    st.session_state.setdefault("pages", {})
+    paths.show(run.open_run(trainer.describe(folder)))
+
+
+def along_an_attribute(name: str, mask: np.ndarray | None = None, row: int = -1, of: str = "") -> AppTest:
+    """The page's second walk, after these points of that model, or `of` another, were selected on the map."""
+    folder = trainer.root() / name
+    page = AppTest.from_function(page_of_paths, args=(str(folder),), default_timeout=60)
+    page.session_state["paths/walk"] = "Along an attribute"
+    if mask is not None:
+        digest = checkpoint.describe(trainer.root() / (of or name)).digest
+        selected = Selected(f"{digest}/summary", mask, "Drawn around", row)
+        page.session_state["map/selected"] = selected
+    page.run()
+    assert not page.exception
+    return page
+
+
+def options(page: AppTest) -> dict[str, list[str]]:
+    return {box.label: box.options for box in page.selectbox}
+
+
+def test_what_is_selected_on_the_map_is_an_attribute(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = digits.summary.arrays["points"].astype(np.float32)
+    mask = digits.summary.arrays["labels"] == 3
+    taken, of = [], Attribute.of
+    monkeypatch.setattr(Attribute, "of", lambda *given: taken.append(given) or of(*given))
+    page = along_an_attribute("vae-digits", mask)
+    assert options(page)["With"] == ["the map's selection", *map(str, range(10))]
+    assert options(page)["Without"] == ["all others"] and not page.error
+    np.testing.assert_array_equal(taken[0][0], points)
+    np.testing.assert_array_equal(taken[0][1], mask)
+    assert "the two groups" in " ".join(caption.value for caption in page.caption)
+
+    one = np.arange(len(points)) == 5
+    assert "1 points have it" in along_an_attribute("vae-digits", one).error[0].value
+    assert options(along_an_attribute("vae-digits", one, row=5))["With"] == [str(digit) for digit in range(10)]
+    other = along_an_attribute("vae-fashion", mask, of="vae-digits")
+    assert "the map's selection" not in options(other)["With"]
+
+
+def test_without_labels_a_selection_is_what_an_attribute_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "classes", lambda run: [])
+    assert "Select images on the page Map" in " ".join(info.value for info in along_an_attribute("vae-digits").info)
+    mask = np.arange(len(trainer.load_summary(trainer.root() / "vae-digits").arrays["points"])) < 50
+    assert options(along_an_attribute("vae-digits", mask))["With"] == ["the map's selection"]
+
+
 def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, digits: Run) -> None:
     page.goto(f"{app}/paths?checkpoint=vae-digits")
     page.wait_for_selector(READY)
@@ -66,7 +127,37 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     for number, end in enumerate(ends):
         assert near(end, decoded(digits, digits.image(number)[1]["z"][0].numpy().round(4))[..., 0])
 
+    expect(page.get_by_text("Shortest on screen: the images move")).to_have_count(0)  # it is not asked for yet
+    page.get_by_text("Shortest on screen").click()
+    expect(page.get_by_text("Shortest on screen: the images move")).to_be_visible()
+
     page.get_by_text("Along an attribute").click()
-    expect(page.get_by_text("Resampled images of the two classes")).to_be_visible()
+    expect(page.get_by_text("Resampled images of the two groups")).to_be_visible()
     expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":0}')
     assert near(shown(page)[1], ends[0])
+
+
+def test_a_path_from_a_drawing_to_an_upload(page: Page, app: str, tmp_path: Path) -> None:
+    Image.fromarray(np.pad(np.full((20, 4), 255, np.uint8), ((4, 4), (12, 12)))).save(tmp_path / "one.png")
+    page.goto(f"{app}/paths?checkpoint=vae-digits")
+    page.wait_for_selector(READY)
+    for end, kind in (("From", "Draw"), ("To", "Upload")):
+        page.get_by_role("radiogroup", name=end, exact=True).locator("label").filter(has_text=kind).click()
+    expect(page.get_by_text("the path appears here")).to_be_visible()
+    page.locator("input[type=file]").set_input_files([tmp_path / "one.png"])
+    expect(page.get_by_text("one.png").first).to_be_visible()
+    expect(page.get_by_text("the path appears here")).to_be_visible()  # there is no drawing yet
+    box = page.locator("canvas").first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.2 * box["height"], steps=8)
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
+    page.mouse.up()
+    expect(page.get_by_text("Straight: the images move")).to_be_visible()
+    page.locator(".track input").press("Home")
+    expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":0}')
+    drawn = shown(page)[1]
+    page.locator(".track input").press("End")
+    expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":1}')
+    assert not near(shown(page)[1], drawn)

@@ -16,10 +16,11 @@ from torch import Tensor
 import trainer
 from trainer import card, data, models
 from trainer.data import Images
-from trainer.latent import Codes
+from trainer.graph import tf32
+from trainer.latent import Codes, tally
 from trainer.measuring import summarise
 from trainer.models.vq_vae import VQVAE
-from trainer.probability import discretised_logistic_log_prob
+from trainer.probability import discretised_logistic_log_prob, discretised_logistic_mean
 from trainer.quantiser import Quantiser, smoothed
 from trainer.state import load_state, save_state
 from trainer.summary import CodeCounts
@@ -66,6 +67,29 @@ def test_the_nearest_code_is_that_of_all_distances(axes: tuple[int, ...]) -> Non
     assert torch.equal(quantiser.look_up(found.indices), found.values)
     least = distance.min(1).values.flatten(1).sum(1) if axes else distance.min(1).values
     torch.testing.assert_close(found.commitment, least)
+
+
+def test_codes_are_searched_exactly_in_a_step_that_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantiser, vectors, seen = Quantiser(20, 5).train(), torch.randn(6, 5), []
+    product = torch.addmm
+
+    def spy(*given: Tensor) -> Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return product(*given)
+
+    monkeypatch.setattr(torch, "addmm", spy)
+    with tf32():
+        quantiser(vectors)
+        assert torch.get_float32_matmul_precision() == "high"  # what comes after may round again
+    assert seen == ["highest"] and torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_search_in_parts_is_the_search_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantiser, vectors = Quantiser(20, 5), torch.randn(7, 5)
+    whole = quantiser.nearest(vectors)
+    for distances in (1, 40, 60):  # vectors one by one, two by two, and three by three
+        monkeypatch.setattr("trainer.quantiser.DISTANCES", distances)
+        assert torch.equal(quantiser.nearest(vectors), whole)
 
 
 def test_straight_through_gradients_by_hand() -> None:
@@ -277,7 +301,7 @@ def test_what_is_counted_is_of_a_whole_epoch() -> None:
         share = counts[counts > 0] / counts.sum()
         nats = float(-(share * share.log()).sum())
         assert measures[step]["perplexity"] == pytest.approx(math.exp(nats))
-        assert measures[step]["bits_per_image"] == pytest.approx(16 * nats / math.log(2))
+        assert measures[step]["bits_pooled"] == pytest.approx(16 * nats / math.log(2))
         assert measures[step]["codes_used"] == int((counts > 0).sum())
         assert measures[step]["dead_codes"] == 12 - int((counts > 0).sum())
 
@@ -303,6 +327,28 @@ def test_discretised_logistic_masses_are_a_code() -> None:
         edges = ((torch.arange(255, dtype=torch.float64) + 0.5) / 255 - at[0]) / at[1].exp()
         direct = torch.diff(edges.sigmoid(), prepend=torch.zeros(1).double(), append=torch.ones(1).double())
         torch.testing.assert_close(found.exp(), direct, rtol=1e-6, atol=1e-12)
+
+
+def test_the_mean_of_a_discretised_logistic_is_that_of_its_masses() -> None:
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    for mean, log_scale in ((0.3, -3.0), (0.0, -2.0), (1.2, 0.0), (-0.4, -1.0), (0.5, 3.0), (0.7, -7.0), (2.0, -7.0)):
+        at = torch.tensor(mean, dtype=torch.float64), torch.tensor(log_scale, dtype=torch.float64)
+        masses = discretised_logistic_log_prob(levels, *at).exp()
+        found, expected = float(discretised_logistic_mean(*at)), float((masses * levels).sum())
+        assert found == pytest.approx(expected, abs=1 / 510 if log_scale < -5 else 1e-5)
+        single = discretised_logistic_mean(*(value.float() for value in at))
+        assert float(single) == pytest.approx(found, abs=1e-5)
+
+
+@torch.no_grad()
+def test_decode_is_the_mean_of_what_is_scored() -> None:
+    """Of one image, from the masses of all 256 levels of each pixel."""
+    model = build("vq_vae", (1, 8, 8), likelihood="discretised")
+    z = model.sample(1, generator=torch.Generator().manual_seed(0))
+    out = model.decoder(model.embed(z))
+    levels = torch.arange(256).view(256, 1, 1, 1) / 255
+    masses = discretised_logistic_log_prob(levels, out[:, :1], (out[:, 1:] - 3).clamp(-7, 3)).exp()
+    torch.testing.assert_close(model.decode(z), (masses * levels).sum(0, keepdim=True), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
@@ -336,6 +382,26 @@ def test_a_summary_counts_codes(name: str, shape: Shape) -> None:
     del summary.arrays["codes/codes/counts"]
     with pytest.raises(ValueError, match="codes/codes/counts is missing"):
         summary.check(model.space)
+
+
+def test_a_tally_by_hand() -> None:
+    codes = torch.tensor([[0, 2], [0, 1]])
+    assert tally(codes, torch.arange(2), (2, 3)).tolist() == [[2, 0, 0], [0, 1, 1]]  # by place
+    assert tally(codes, torch.tensor([[1], [0]]), (2, 3)).tolist() == [[1, 1, 0], [1, 0, 1]]  # by class
+
+
+def test_a_large_codebook_is_counted_in_the_room_of_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One-hot codes of 40 images, 16 places and 65,536 codes would take 40 times the room of these counts."""
+    model, images = build("vq_vae", (1, 8, 8), codes=65_536, kmeans=False), noise((1, 8, 8))
+    codes = Codes(4, 4, 65_536).draw(40, generator=torch.Generator().manual_seed(0))
+    codes[10:, 2, 3] = 65_535
+    monkeypatch.setattr(model, "encode", lambda x: {"codes": codes})
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as found:
+        model.end(images)
+    counts = 8 * 16 * 65_536  # bytes
+    assert max(event.self_cpu_memory_usage for event in found.events()) <= counts
+    assert float(model.frequency[2, 3, 65_535]) == pytest.approx(30 / 40)
+    torch.testing.assert_close(model.frequency.sum(-1), torch.ones(4, 4))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.trainable import NOTHING, Shape, Trainable
+from trainer.trainable import NOTHING, Shape, Track, Trainable
 
 Latent = dict[str, Tensor]
 
@@ -67,6 +67,14 @@ class Codes:
 Part = Gaussian | Codes
 
 
+def tally(codes: Tensor, groups: Tensor, shape: tuple[int, int]) -> Tensor:
+    """How often each of K codes comes in each of g groups, `shape` (g, K) int64. Codes and groups broadcast: (b, t)
+    codes are counted by place with groups (t,), and by class with groups (b, 1).
+    """
+    whole = codes + shape[1] * groups  # each group has numbers of its own
+    return torch.bincount(whole.flatten(), minlength=math.prod(shape)).view(shape)
+
+
 class LatentModel(Trainable):
     """An encoder into a `space` and a decoder out of it. Images are (b, c, h, w) in [0, 1]."""
 
@@ -79,6 +87,11 @@ class LatentModel(Trainable):
     def attach(self, name: str, stage: Trainable) -> None:
         """Use a second stage that was trained on top of this model."""
         self.stages[name] = stage
+
+    @property
+    def prior(self) -> Any:
+        """The second stage that has learned what `sample` draws from, None where there is none."""
+        return None
 
     @property
     def pixels(self) -> int:
@@ -99,10 +112,11 @@ class LatentModel(Trainable):
         given: Mapping[str, Tensor] = NOTHING,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        track: Track[Any] = iter,
     ) -> Latent:
         """n latents from the prior (or, where a model has none, from the Gaussian fitted to its codes).
 
-        `temperature` scales standard deviations; parts in `given` are kept.
+        `temperature` scales standard deviations; parts in `given` are kept; `track` wraps the loop of what takes long.
         """
         drawn = {name: part.draw(n, temperature, generator).to(self.device) for name, part in self.space.items()}
         return {**drawn, **given}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.data import Images
-from trainer.latent import Codes, Gaussian, LatentModel
+from trainer.latent import Codes, Gaussian, LatentModel, tally
 from trainer.look import measure_look
 from trainer.quality import psnr, ssim
 from trainer.summary import Summary
@@ -82,13 +82,9 @@ def code_counts(model: LatentModel, images: Images, rows: Tensor) -> dict[str, n
         z = model.encode(images.batch(some, model.device))
         for name, part in parts.items():
             codes = z[name].flatten(1).cpu()  # (b, h·w)
-            whole = codes + part.size * torch.arange(codes.shape[1])  # each place has numbers of its own
-            places[name] += torch.bincount(whole.flatten(), minlength=places[name].numel()).view_as(places[name])
+            places[name] += tally(codes, torch.arange(codes.shape[1]), (codes.shape[1], part.size))
             if images.labels is not None:
-                pairs = codes + part.size * images.labels[some, None]
-                by_class[name] += torch.bincount(pairs.flatten(), minlength=by_class[name].numel()).view_as(
-                    by_class[name]
-                )
+                by_class[name] += tally(codes, images.labels[some, None], (classes, part.size))
     found = {f"codes/{name}/counts": places[name].view(part.h, part.w, -1) for name, part in parts.items()}
     if classes:
         found |= {f"codes/{name}/by_class": table for name, table in by_class.items()}

@@ -12,6 +12,8 @@ the codebook. Vectors may stand along any number of axes: sounds have one, image
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from trainer import distributed
 
 EPSILON = 1e-5  # of the Laplace smoothing
-ROWS = 16_384  # vectors whose distances to all codes are held at once
+DISTANCES = 2**23  # from vectors to codes, that are held at once
 
 
 @dataclass(frozen=True)
@@ -178,4 +180,19 @@ def _rows(vectors: Tensor) -> Tensor:
 def _nearest(rows: Tensor, codes: Tensor) -> Tensor:
     """(n, d), (K, d) -> (n,): ‖z − e‖² is least where z·e − ½‖e‖² is greatest, which is one product of matrices."""
     half = -0.5 * codes.square().sum(1)
-    return torch.cat([torch.addmm(half, some, codes.T).argmax(1) for some in rows.split(ROWS)])
+    parts = rows.split(max(1, DISTANCES // len(codes)))
+    with _exact():
+        return torch.cat([torch.addmm(half, some, codes.T).argmax(1) for some in parts])
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Products of float32 as they are, also in a step that may round them to TF32: that would choose other codes than
+    those that `encode` finds. It is a choice between kernels, so that a recording holds it.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from explorer.codes import Box, Candidates
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("decodes", "painting", "edits", "choosing", "stage", "board")
+_SCRIPTS = ("decodes", "painting", "edits", "choosing", "palette", "stage", "board")
 
 
 def _read(name: str) -> str:

@@ -1,5 +1,5 @@
-// The board. decodes.js says which picture belongs to a grid, stage.js shows pictures, edits.js undoes, choosing.js
-// chooses cells. What a person does is shown at once where its picture is here, and told to the server when it is done.
+// The board. decodes.js says which picture belongs to a grid, stage.js shows pictures, palette.js codes, edits.js undoes,
+// choosing.js chooses cells. What a person does is shown at once where its picture is here, and told to the server when it is done.
 
 const KEY_PAUSE = 200; // ms after the last arrow key before a choice is reported
 
@@ -17,32 +17,20 @@ class Board {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     this.decodes = new Decodes();
-    this.stage = new Stage(root);
+    this.stage = new Stage(root, this);
     this.cellBox = this.find(".cells");
-    this.paletteBox = this.find(".palette");
+    this.palette = new Palette(root, this);
     this.choosing = new Choosing(this.cellBox, this);
     this.overCell = null; // the cell under the pointer
     this.tried = null; // the code that is tried in the chosen cells
-    this.inContext = true; // what tiles show
     for (const [tool, act] of Object.entries({
       undo: () => this.travel(false),
       redo: () => this.travel(true),
       reset: () => this.change(this.header.starts),
       swap: () => this.change(swapped(this.edits.grids, this.choosing.cells)),
-      constant: () => this.tile(false),
-      context: () => this.tile(true),
     })) {
       this.find(`.${tool}`).addEventListener("click", act);
     }
-    const { paletteBox } = this;
-    paletteBox.addEventListener("pointerover", (event) => this.try(this.codeOf(event)));
-    paletteBox.addEventListener("pointerleave", () => this.try(null));
-    paletteBox.addEventListener("focusin", (event) => {
-      if (event.target.matches(":focus-visible")) this.try(this.codeOf(event));
-    });
-    paletteBox.addEventListener("focusout", () => this.try(null));
-    paletteBox.addEventListener("click", (event) => this.take(this.codeOf(event)));
-    paletteBox.addEventListener("keydown", (event) => this.paletteKey(event));
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
   }
@@ -55,22 +43,17 @@ class Board {
 
   receive(header, pixels) {
     const anew = header.revision !== this.header?.revision;
-    const palette = header.palette.join();
     this.header = header;
     if (anew) this.decodes = new Decodes();
     this.decodes.receive(header, pixels);
     this.stage.receive(header, this.decodes);
-    this.palette = new Map(header.palette.map((code, at) => [code, at]));
-    this.sprite = sprite(this.decodes.tiles);
-    this.around = null; // the sprite of the candidates, made when it is asked for
+    this.palette.receive(header, this.decodes);
     if (anew) {
       this.edits = new Edits(header.grids);
       this.choosing.lay(header.rows, header.columns, header.cells);
       this.overCell = this.tried = null;
     }
-    if (anew || palette !== this.built) this.build();
-    this.built = palette;
-    this.tile(this.inContext);
+    if (anew) this.build();
     this.layout();
   }
 
@@ -87,12 +70,13 @@ class Board {
   }
 
   over(cell) {
+    if (cell === this.overCell) return;
     this.overCell = cell;
     this.show();
   }
 
   enter() {
-    this.codeNode(this.edits.grids[0][this.choosing.cursor])?.focus();
+    this.palette.focus(this.edits.grids[0][this.choosing.cursor]);
     this.try(this.edits.grids[0][this.choosing.cursor]);
   }
 
@@ -123,86 +107,25 @@ class Board {
     this.send({ grids: this.edits.grids, cells: this.choosing.cells, revision: this.header.revision });
   }
 
-  paletteKey(event) {
-    const codes = [...this.paletteBox.children];
-    const at = codes.indexOf(event.target.closest(".code"));
-    const across = Math.max(1, codes.filter((node) => node.offsetTop === codes[0].offsetTop).length);
-    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[event.key];
-    if (step) codes[at + step]?.focus();
-    else if (event.key === "Escape") {
-      this.try(null);
-      this.cellBox.children[this.choosing.cursor].focus();
-    } else if ((event.ctrlKey || event.metaKey) && "zy".includes(event.key.toLowerCase())) {
-      this.travel(event.key.toLowerCase() === "y" || event.shiftKey);
-    } else return; // Enter and the space bar click
-    event.preventDefault();
-    event.stopPropagation();
+  leave() {
+    this.try(null);
+    this.cellBox.children[this.choosing.cursor].focus();
   }
 
   // -- elements ---------------------------------------------------------------------------------------------------
 
   build() {
-    const { rows, columns, palette, usage } = this.header;
+    const { rows, columns } = this.header;
     this.cellBox.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
     this.cellBox.replaceChildren(...Array.from({ length: rows * columns }, (_, cell) => {
       const node = element("div", "cell");
       Object.assign(node.dataset, { cell });
+      node.append(element("span", "number"));
       node.setAttribute("role", "gridcell");
-      return node;
-    }));
-    this.paletteBox.classList.toggle("many", palette.length > 160);
-    this.paletteBox.replaceChildren(...palette.map((code, at) => {
-      const node = element("button", usage[at] ? "code" : "code dead");
-      Object.assign(node, { type: "button", title: this.named(code) });
-      node.dataset.code = code;
-      node.setAttribute("role", "option");
-      node.setAttribute("aria-label", this.named(code));
       return node;
     }));
     this.find(".swap").hidden = this.header.starts.length < 2;
     this.root.classList.toggle("line", this.header.line);
-  }
-
-  codeOf(event) {
-    const node = event.target.closest?.(".code");
-    return node ? Number(node.dataset.code) : null;
-  }
-
-  codeNode(code) {
-    return this.paletteBox.children[this.palette.get(code)];
-  }
-
-  named(code) {
-    const share = this.header.usage[this.palette.get(code)];
-    if (share === undefined) return `code ${code}`;
-    if (!share) return `code ${code}, unused`;
-    return `code ${code}, in ${fixed(100 * share, share < 0.001 ? 3 : 1)} % of the data's cells`;
-  }
-
-  tile(inContext) {
-    this.inContext = inContext;
-    this.find(".constant").setAttribute("aria-pressed", !inContext);
-    this.find(".context").setAttribute("aria-pressed", inContext);
-    const { codes, pictures } = this.decodes.candidates;
-    if (inContext) this.around ??= sprite(cropped(pictures, this.near()));
-    for (const node of this.paletteBox.children) {
-      const code = Number(node.dataset.code);
-      const at = inContext ? codes.indexOf(code) : this.palette.get(code);
-      if (at >= 0) placeTile(node, inContext ? this.around : this.sprite, at);
-    }
-  }
-
-  // Of the candidates, the chosen cells with half a cell around them: farther away they hardly differ.
-  near() {
-    const { box, cells } = this.decodes.candidates;
-    const own = [...cells].map((cell) => this.header.own[cell]);
-    const edge = (end, axis) => {
-      const half = Math.ceil((own[0][axis + 2] - own[0][axis]) / 2);
-      const sides = own.map((each) => each[axis + 2 * end]);
-      const at = end ? Math.min(box[axis + 2], Math.max(...sides) + half) : Math.max(box[axis], Math.min(...sides) - half);
-      return at - box[axis];
-    };
-    return [edge(0, 0), edge(0, 1), edge(1, 0), edge(1, 1)];
   }
 
   // -- what is seen -----------------------------------------------------------------------------------------------
@@ -216,33 +139,31 @@ class Board {
     if (!this.stage.wide) return; // nothing was laid out yet
     const { edits, choosing, tried, overCell } = this;
     const [first, second] = edits.grids;
-    const grid = tried === null ? first : painted(first, choosing.cells, tried);
-    this.stage.show(grid, tried, second);
-    this.stage.frame(overCell ?? choosing.cursor);
-    this.showCells(grid);
+    const lacking = tried !== null && this.decodes.lacks(tried, first, choosing.cells);
+    const grid = tried === null || lacking ? first : painted(first, choosing.cells, tried);
+    this.stage.show(grid, tried, second, lacking);
+    const alike = tried === null ? [] : [...first.keys()].filter((cell) => first[cell] === tried);
+    const framed = overCell === null ? choosing.cells : [overCell];
+    this.stage.frame(tried === null ? framed : alike, framed);
+    this.showCells(grid, new Set(alike));
     const held = new Set(choosing.cells.map((cell) => first[cell]));
-    for (const node of this.paletteBox.children) {
-      const code = Number(node.dataset.code);
-      node.classList.toggle("held", held.has(code));
-      node.classList.toggle("lit", code === tried || (overCell !== null && first[overCell] === code));
-      node.tabIndex = code === first[choosing.cursor] ? 0 : -1;
-      node.setAttribute("aria-selected", held.has(code));
-    }
+    this.palette.show(held, new Set([tried, first[overCell]]), first[choosing.cursor]);
     setText(this.find(".status"), this.said(first));
     this.find(".undo").setAttribute("aria-disabled", !edits.past.length);
     this.find(".redo").setAttribute("aria-disabled", !edits.future.length);
     this.find(".reset").setAttribute("aria-disabled", same(edits.grids, this.header.starts));
   }
 
-  showCells(grid) {
-    const { choosing, tried, header } = this;
+  showCells(grid, alike) {
+    const { choosing, overCell, header, palette } = this;
     const chosen = new Set(choosing.cells);
     [...this.cellBox.children].forEach((node, cell) => {
-      const at = this.palette.get(grid[cell]);
-      if (at !== undefined) placeTile(node, this.sprite, at);
-      setText(node, header.line ? "" : String(grid[cell]));
+      const at = palette.places.get(grid[cell]);
+      if (at !== undefined) placeTile(node, palette.sprite, at);
+      setText(node.firstChild, header.line ? "" : String(grid[cell]));
       node.classList.toggle("chosen", chosen.has(cell));
-      node.classList.toggle("alike", tried !== null && this.edits.grids[0][cell] === tried);
+      node.classList.toggle("alike", alike.has(cell));
+      node.classList.toggle("over", cell === overCell);
       node.tabIndex = cell === choosing.cursor ? 0 : -1;
       node.setAttribute("aria-label", `${this.placed(cell)}, code ${grid[cell]}`);
       node.setAttribute("aria-selected", chosen.has(cell));
@@ -251,10 +172,10 @@ class Board {
 
   said(grid) {
     const { choosing, overCell, tried } = this;
-    if (tried !== null) return this.named(tried);
+    if (tried !== null) return this.palette.named(tried);
     const cell = overCell ?? choosing.cursor;
     if (overCell === null && choosing.cells.length > 1) return `${choosing.cells.length} cells chosen`;
-    return `${this.placed(cell)}: ${this.named(grid[cell])}`;
+    return `${this.placed(cell)}: ${this.palette.named(grid[cell])}`;
   }
 
   placed(cell) {

@@ -45,6 +45,11 @@ class Decodes {
       && grid.every((code, cell) => mine.has(cell) || code === base[cell]);
   }
 
+  // Will no picture of this code in these cells come, unless it is asked for?
+  lacks(code, grid, cells) {
+    return !this.candidates.codes.includes(code) && this.suits(grid, cells) && !this.of(painted(grid, cells, code));
+  }
+
   candidate(grid) {
     const { cells, codes, box, pictures, picture } = this.candidates;
     const chosen = [...cells];

@@ -6,9 +6,22 @@ const LOWER = 200; // where two stand over two
 const WAVES = 56; // px, of a waveform
 
 class Stage {
-  constructor(root) {
+  // `on` hears over(cell or null).
+  constructor(root, on) {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
+    for (const sheet of root.querySelectorAll(".sheet")) {
+      sheet.addEventListener("pointermove", (event) => on.over(this.under(event, sheet)));
+      sheet.addEventListener("pointerleave", () => on.over(null));
+    }
+  }
+
+  // The cell that stands for the pixels under the pointer.
+  under(event, sheet) {
+    const { rows, columns } = this.header;
+    const { left, top, width, height } = sheet.getBoundingClientRect();
+    const at = (part, many) => Math.max(0, Math.min(many - 1, Math.floor(part * many)));
+    return at((event.clientY - top) / height, rows) * columns + at((event.clientX - left) / width, columns);
   }
 
   receive(header, decodes) {
@@ -37,12 +50,13 @@ class Stage {
     cells.style.fontSize = `${Math.min(11, this.wide / columns / 2.4)}px`;
   }
 
-  // The picture of a grid, in which one code may only be tried, and of the second image's grid, if there is one.
-  show(grid, tried, second) {
+  // The picture of a grid, in which one code may only be tried, and of the second image's grid, if there is one. Where
+  // the picture with the tried code is lacking, the grid is the one without it.
+  show(grid, tried, second, lacking) {
     const picture = this.decodes.of(grid);
     const canvas = this.find(".picture");
     canvas.dataset.state = picture ? "ready" : "decoding";
-    const what = tried === null ? "decode" : `decode with code ${tried}`;
+    const what = tried === null ? "decode" : lacking ? `decode; click to see code ${tried}` : `decode with code ${tried}`;
     setText(this.find(".decode figcaption"), picture ? what : "decoding…");
     if (picture) {
       this.draw(canvas, picture);
@@ -62,20 +76,28 @@ class Stage {
     return this.header.line ? "waveform" : "image";
   }
 
-  // On each picture, the pixels that a cell stands for, and those that it can change.
-  frame(cell) {
+  // On each picture, the pixels that cells stand for, and those that choosing other codes for some cells can change.
+  frame(cells, changing) {
+    const boxes = (kind, of) => of.map((cell) => this.header[kind][cell]);
+    const own = boxes("own", cells);
+    const whole = union(own);
+    for (const sheet of this.root.querySelectorAll(".sheet")) {
+      sheet.querySelectorAll(".own, .reach").forEach((node) => node.remove());
+      const fills = own.reduce((sum, box) => sum + area(box), 0) === area(whole); // a rectangle of cells is one frame
+      for (const box of fills ? [whole] : own) sheet.append(this.framed("own", box));
+      sheet.append(this.framed("reach", union(boxes("reach", changing))));
+    }
+  }
+
+  framed(kind, [top, left, bottom, right]) {
     const [, h, w] = this.header.pictures.shape;
     const percent = (part, whole) => `${(100 * part) / whole}%`;
-    for (const sheet of this.root.querySelectorAll(".sheet")) {
-      for (const kind of ["own", "reach"]) {
-        const box = sheet.querySelector(`.${kind}`) ?? sheet.appendChild(element("div", kind));
-        const [top, left, bottom, right] = this.header[kind][cell];
-        Object.assign(box.style, {
-          top: percent(top, h), left: percent(left, w),
-          height: percent(bottom - top, h), width: percent(right - left, w),
-        });
-      }
-    }
+    const node = element("div", kind);
+    Object.assign(node.style, {
+      top: percent(top, h), left: percent(left, w),
+      height: percent(bottom - top, h), width: percent(right - left, w),
+    });
+    return node;
   }
 
   draw(canvas, picture) {
@@ -99,4 +121,12 @@ class Stage {
     setText(this.find(".change figcaption"), limit ? `${what}, ±${fixed(limit)}` : `${what}: none`);
     canvas.setAttribute("aria-label", `${what}, from ${fixed(-limit)} to ${fixed(limit)}; red is brighter`);
   }
+}
+
+const area = ([top, left, bottom, right]) => (bottom - top) * (right - left);
+
+// The box that holds all of some boxes.
+function union(boxes) {
+  const edge = (axis, most) => most(...boxes.map((box) => box[axis]));
+  return [edge(0, Math.min), edge(1, Math.min), edge(2, Math.max), edge(3, Math.max)];
 }

@@ -1,14 +1,14 @@
 // What lies over the points: class labels, marks, the ring around the nearest point, the outline being drawn.
 
+const LINE = 17; // px
+
 function drawOver(context, map) {
   const { camera, cloud, marks, drawing, hover, style } = map;
   context.clearRect(0, 0, camera.width, camera.height);
   context.font = `700 15px ${style.font}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (const { level, text, place } of map.along < 1 ? [] : cloud.header.labels) {
-    if (!cloud.hidden.has(level)) tag(context, style, text, ...camera.screen(...cloud.inward(place)));
-  }
+  if (map.along === 1) labels(context, map);
   for (const { place, text } of marks) cross(context, style, text, ...camera.screen(...cloud.inward(place)));
   const ring = hover?.point >= 0 ? hover.point : -1;
   if (map.chosen >= 0 && map.chosen < cloud.count) circle(context, style.accent, 3, ...at(map, map.chosen));
@@ -18,6 +18,20 @@ function drawOver(context, map) {
 }
 
 const at = ({ camera, cloud }, i) => camera.screen(cloud.places[2 * i], cloud.places[2 * i + 1]);
+
+// One below another where they would overlap.
+function labels(context, { camera, cloud, style }) {
+  const put = [];
+  for (const { level, text, place } of cloud.header.labels) {
+    if (cloud.hidden.has(level)) continue;
+    let [x, y] = camera.screen(...cloud.inward(place));
+    const half = context.measureText(text).width / 2 + 2;
+    const under = () => put.find((other) => Math.abs(other.y - y) < LINE && Math.abs(other.x - x) < other.half + half);
+    for (let other = under(); other; other = under()) y = other.y + LINE;
+    put.push({ x, y, half });
+    tag(context, style, text, x, y);
+  }
+}
 
 // Readable on any point: the background's colour around it.
 function tag(context, { ink, paper }, text, x, y) {

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
-from explorer import address, answers, controls, live, pictures, route_figures, routes, sources
+from explorer import address, answers, charting, controls, live, pictures, route_figures, routes, sources
 from explorer.figures import CONFIG
 from explorer.opened import Run
-from explorer.routes import KINDS, REST, Route
+from explorer.paths import Attribute
+from explorer.routes import KINDS, METRIC, REST, STRAIGHT, Route
 from explorer.understanding import Understood
 
 TITLE = "Paths"
 ICON = ":material/route:"
 NEEDS = "one"
 FITS = "walks through a latent of real numbers"
+SELECTION = "the map's selection"
 BETWEEN, ATTRIBUTE = "Between two images", "Along an attribute"
 EVERY = 4  # of the pictures of a path, one in so many stands in its row
 
@@ -52,10 +55,10 @@ def _page(run: Run) -> None:
     halves = st.container(horizontal=True, gap="large")
     left, stage = halves.container(width=280), halves.container(width="stretch")
     with left:
-        offered = [BETWEEN, ATTRIBUTE] if len(routes.classes(run)) > 1 else [BETWEEN]
         walk = st.radio(
-            "Walk", offered, key="paths/walk", help="Towards another image, or towards another class's look"
-        )
+            "Walk", [BETWEEN, ATTRIBUTE], key="paths/walk",
+            help="Towards another image, or towards the look of a class or of what you selected on the map",
+        )  # fmt: skip
         ends = sources.ends(run, 2 if walk == BETWEEN else 1)
     if not ends:
         stage.info("Choose, upload, draw or photograph a picture, and the path appears here.")
@@ -74,8 +77,8 @@ def _page(run: Run) -> None:
 
 def _between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, other: Understood) -> None:
     """The scrubber of one kind of path, and all kinds under it."""
-    every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent))
     kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), key="paths/kind", help="How to get there")
+    every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind)
     route = next(route for route in every if route.kind == kind)
     key = f"{kind}/{hash((str(one.latent), str(other.latent)))}"
     note = f"{route.length:.1f} moved in all"
@@ -83,8 +86,9 @@ def _between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood,
     for each in every:
         rows, width = pictures.crisp(pictures.strip(list(each.frames[::EVERY])), 64 * len(each.frames[::EVERY]))
         st.image(rows, width=width)
+        unsettled = "" if each.settled else " Not settled: its search ended early, and a shorter path may exist."
         st.caption(f"{each.kind}: the images move {each.length:.1f} in all; at its loneliest it is "
-                   f"{each.distance.max():.2f} from the nearest training latent")  # fmt: skip
+                   f"{each.distance.max():.2f} from the nearest training latent.{unsettled}")  # fmt: skip
     charts = st.columns(2)
     charts[0].plotly_chart(route_figures.density(every, run.prior_title), config=CONFIG)
     charts[1].plotly_chart(route_figures.distance(every), config=CONFIG)
@@ -92,21 +96,16 @@ def _between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood,
 
 def _attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood) -> None:
     """The scrubber of an attribute's strength, and how sure and how pure the attribute is."""
-    names = routes.classes(run)
-    has = left.selectbox("With", names, key="paths/has", help="The class whose look is added")
-    others = [REST, *(name for name in names if name != has)]
-    lacks = left.selectbox("Without", others, key="paths/lacks", help="The class whose look is taken away")
-    try:
-        found = routes.attribute(run, has, lacks)
-    except ValueError as error:
-        st.error(controls.literal(f"{has} minus {lacks}: {error}. Choose another class."))
+    chosen = _chosen_attribute(run, left)
+    if chosen is None:
         return
+    title, found = chosen
     point = routes.point_of(run, one.latent)
     frames = routes.along(run, point, found.direction, routes.STRENGTHS)
-    key = f"{has}/{lacks}/{hash(str(one.latent))}"
+    key = f"{title}/{hash((str(one.latent), found.direction.tobytes()))}"
     unit = "1 = the whole difference of the means"
-    _scrub(run, Walk(key, f"{has} minus {lacks}", routes.STRENGTHS, frames, 0.0, unit=unit), one.seen)
-    st.caption(f"Resampled images of the two classes give directions whose cosine with this one is "
+    _scrub(run, Walk(key, title, routes.STRENGTHS, frames, 0.0, unit=unit), one.seen)
+    st.caption(f"Resampled images of the two groups give directions whose cosine with this one is "
                f"{found.agreement:.3f} on average.")  # fmt: skip
     labels = [f"{part}{dim}" for part, kind in run.gaussian.items() for dim in range(kind.dims)]
     st.plotly_chart(route_figures.direction(found, labels), config=CONFIG)
@@ -116,18 +115,62 @@ def _attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understoo
         st.dataframe({"factor": list(leaks), "share of its variance that goes along (%)": shares}, hide_index=True)
 
 
-def _routes(run: Run, a: np.ndarray, b: np.ndarray) -> list[Route]:
-    """All kinds of paths, computed once for two ends."""
+def _chosen_attribute(run: Run, left: st.delta_generator.DeltaGenerator) -> tuple[str, Attribute] | None:
+    """The attribute that a person chose, and what it is called; else what to do about it is on the page."""
+    try:
+        selected = charting.selected_of(run)
+    except (ValueError, OSError) as error:
+        st.error(controls.literal(f"The map's selection cannot be read again: {error}. Select on the map once more."))
+        selected = None
+    classes = routes.classes(run)
+    names = [*([SELECTION] if selected else []), *(classes if len(classes) > 1 else [])]
+    if not names:
+        st.info("Select images on the page Map, and what tells them from the others can be added to an image here.")
+        return None
+    has = left.selectbox("With", names, key="paths/has", help="The class, or the selection, whose look is added")
+    others = [REST] if has == SELECTION else [REST, *(name for name in classes if name != has)]
+    lacks = left.selectbox("Without", others, key="paths/lacks", help="The class whose look is taken away")
+    title = f"{has} minus {lacks}"
+    try:
+        if selected and has == SELECTION:
+            cloud, group = selected
+            return title, Attribute.of(cloud.points, group.mask)
+        return title, routes.attribute(run, has, lacks)
+    except ValueError as error:
+        st.error(controls.literal(f"{title}: {error}. Choose another class, or select others on the map."))
+        return None
+
+
+def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
+    """The paths of all kinds, each computed once for two ends; the slow one only where it is the `kind` wanted."""
     wanted = (run.checkpoint.digest, a.tobytes(), b.tobytes())
-    known, found = st.session_state.get("paths/routes", (None, []))
+    known, found = st.session_state.get("paths/routes", (None, {}))
     if known != wanted:
-        bar, found = st.progress(0.0, "Finding paths …"), []
-        for route in routes.routes(run, a, b):
-            found.append(route)
-            bar.progress(len(found) / len(KINDS), f"Finding paths: {len(found)} of {len(KINDS)}")
-        bar.empty()
+        found = {each: routes.route(run, each, a, b) for each in KINDS if each != METRIC}
         st.session_state["paths/routes"] = (wanted, found)
+    if kind not in found:
+        found[kind] = _shortest(run, a, b)
+    return list(found.values())
+
+
+def _shortest(run: Run, a: np.ndarray, b: np.ndarray) -> Route:
+    """The slow path, behind a bar; whatever a person does meanwhile ends its search."""
+    place, started = st.empty(), time.monotonic()
+    with place.container():
+        bar = st.progress(0.0, "Looking for the shortest path …")
+        st.button("Cancel", on_click=_straight, help="Show the straight path instead")
+
+    def tell(done: int, of: int) -> None:
+        left = (time.monotonic() - started) * (of - done) / done
+        bar.progress(done / of, f"Looking for the shortest path: at most {left:.0f} s left")
+
+    found = routes.route(run, METRIC, a, b, tell)
+    place.empty()
     return found
+
+
+def _straight() -> None:
+    st.session_state["paths/kind"] = STRAIGHT
 
 
 def _scrub(run: Run, walk: Walk, seen: np.ndarray) -> None:

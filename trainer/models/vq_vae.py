@@ -21,9 +21,14 @@ from torch import Tensor
 
 from trainer import local_nets
 from trainer.data import Images, shuffled
-from trainer.latent import Codes, Latent, LatentModel
+from trainer.latent import Codes, Latent, LatentModel, tally
 from trainer.options import needs
-from trainer.probability import bernoulli_log_prob, discretised_logistic_log_prob, per_image
+from trainer.probability import (
+    bernoulli_log_prob,
+    discretised_logistic_log_prob,
+    discretised_logistic_mean,
+    per_image,
+)
 from trainer.quantiser import Quantiser
 from trainer.trainable import NOTHING, Shape, Track
 
@@ -79,7 +84,7 @@ class VQVAE(LatentModel):
         "perplexity": "codes",
         "codes_used": "codes",
         "dead_codes": "codes",
-        "bits_per_image": "bits",
+        "bits_pooled": "bits",
     }
 
     def __init__(self, shape: Shape, options: VQVAEOptions) -> None:
@@ -91,7 +96,7 @@ class VQVAE(LatentModel):
             self.units["codebook"] = "squared distance"
         if options.likelihood != "distance":
             del self.units["reconstruction"]
-        outputs = shape[0] * (2 if options.likelihood == "discretised" else 1)  # a mean and a log-scale
+        outputs = shape[0] * (2 if options.likelihood == "discretised" else 1)  # a location and a log-scale
         self.encoder = local_nets.encoder(shape, options, options.dims, self.is_line)
         self.decoder = local_nets.decoder(shape, options, options.dims, outputs, self.is_line)
         gamma = options.gamma if options.codebook == "ema" else None
@@ -127,7 +132,8 @@ class VQVAE(LatentModel):
     def _image(self, out: Tensor) -> Tensor:
         if self.likelihood == "Bernoulli":
             return out.sigmoid()
-        return out[:, : self.shape[0]].clamp(0, 1)
+        found = discretised_logistic_mean(*_logistic(out)) if self.options.likelihood == "discretised" else out
+        return found.clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """What training compares x with: the forward pass, (b, c, h, w)."""
@@ -139,15 +145,16 @@ class VQVAE(LatentModel):
         given: Mapping[str, Tensor] = NOTHING,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        track: Track[Any] = iter,
     ) -> Latent:
         """From the prior over codes; without one each place alone, by how often its codes were measured.
 
         What is −1 in given codes is drawn; a learned prior takes "y" (n,) too, the classes. `temperature` divides the
-        log-probabilities; at 0 the likeliest is taken.
+        log-probabilities; at 0 the likeliest is taken. `track` wraps a learned prior's loop over the places.
         """
         if self.prior is not None:
             kept = {"given_codes": given.get("codes"), "y": given.get("y")}
-            return {"codes": self.prior.sample(n, **kept, temperature=temperature, generator=generator)}
+            return {"codes": self.prior.sample(n, **kept, temperature=temperature, generator=generator, track=track)}
         frequency = self.frequency.flatten(0, 1).cpu()  # (h·w, K)
         if temperature == 0:
             drawn = frequency.argmax(1, keepdim=True).expand(-1, n)
@@ -191,9 +198,8 @@ class VQVAE(LatentModel):
             return per_image((x - out).square())
         if self.likelihood == "Bernoulli":
             return per_image(-bernoulli_log_prob(x, out))
-        mean, log_scale = out.chunk(2, dim=1)
         levels = (255 * x).round() / 255
-        return per_image(-discretised_logistic_log_prob(levels, mean, (log_scale - 3).clamp(*SCALES)))
+        return per_image(-discretised_logistic_log_prob(levels, *_logistic(out)))
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         weighted = {**terms, "commitment": self.knobs["commitment_weight"] * terms["commitment"]}
@@ -226,15 +232,17 @@ class VQVAE(LatentModel):
             "perplexity": math.exp(nats),
             "codes_used": used,
             "dead_codes": len(counts) - used,
-            "bits_per_image": places * nats / math.log(2),
+            "bits_pooled": places * nats / math.log(2),  # by the frequencies of all places together
         }
 
     @torch.no_grad()
     def end(self, images: Images) -> None:
-        counts = torch.zeros_like(self.frequency)
+        h, w, size = self.frequency.shape
+        places, counts = torch.arange(h * w), torch.zeros(h * w, size, dtype=torch.long)
         for rows in torch.arange(min(MEASURED, len(images))).split(256):
-            counts += F.one_hot(self.encode(images.batch(rows, self.device))["codes"], self.options.codes).sum(0)
-        self.frequency.copy_(counts / counts.sum(-1, keepdim=True))
+            codes = self.encode(images.batch(rows, self.device))["codes"].flatten(1).cpu()
+            counts += tally(codes, places, (h * w, size))
+        self.frequency.copy_((counts / counts.sum(-1, keepdim=True)).view(h, w, size))
 
     # ---- what it is
 
@@ -251,6 +259,12 @@ class VQVAE(LatentModel):
         h, w, size = self.frequency.shape
         codebook = "moving averages" if self.options.codebook == "ema" else "its gradient"
         return {"codes": f"{h} × {w} of {size:,}, each {self.options.dims} numbers, learned by {codebook}"}
+
+
+def _logistic(out: Tensor) -> tuple[Tensor, Tensor]:
+    """What the decoder gives (b, 2 c, h, w) -> the locations and the log-scales, each (b, c, h, w)."""
+    location, log_scale = out.chunk(2, dim=1)
+    return location, (log_scale - 3).clamp(*SCALES)
 
 
 def _kept(found: Tensor, given: Mapping[str, Tensor]) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trainer import distributed
 from trainer.data import Images
-from trainer.latent import Codes, LatentModel
+from trainer.latent import Codes, LatentModel, tally
 from trainer.options import Options
 from trainer.stage import Figures, Stage
 from trainer.trainable import NOTHING, Shape, Track
@@ -217,9 +217,8 @@ def _drawn(logits: Tensor, temperature: float, generator: torch.Generator | None
 def place_shares(images: Images, grid: Codes) -> Tensor:
     """(t, K) how often each code stands at each place, each count half a one more (Krichevsky and Trofimov 1981)."""
     places = grid.h * grid.w
-    counts = torch.zeros(places * grid.size, dtype=torch.long)
+    counts = torch.zeros(places, grid.size, dtype=torch.long)
     for x in images.stream():
-        whole = x[:, 0].flatten(1).long() + grid.size * torch.arange(places)  # each place has numbers of its own
-        counts += torch.bincount(whole.flatten(), minlength=len(counts))
-    counts = counts.view(places, grid.size).double() + 0.5
-    return counts / counts.sum(1, keepdim=True)
+        counts += tally(x[:, 0].flatten(1).long(), torch.arange(places), (places, grid.size))
+    shares = counts.double() + 0.5
+    return shares / shares.sum(1, keepdim=True)
