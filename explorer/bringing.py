@@ -49,7 +49,7 @@ def bring(run: Run, shown: Shown) -> list[Brought]:
         places, how = _places(shown, new)
         st.caption(how)
         for subject, share in zip(subjects, _outlying(shown, new), strict=True):
-            st.caption(literal(f"{subject.picture.name}: further out than {share:.0f} % of the latents"))
+            st.caption(literal(f"{subject.picture.name}: further out than {share:.0f} % of the training latents"))
     images = [torch.from_numpy(each.seen).permute(2, 0, 1)[None].float() / 255 for each in found]
     names = [subject.picture.name for subject in subjects]
     return [Brought(*each) for each in zip(names, new, places, images, strict=True)]
@@ -69,7 +69,8 @@ def _outlying(shown: Shown, new: np.ndarray) -> np.ndarray:
     wanted = (shown.points, new.tobytes())
     known, shares = st.session_state.get("map/outlying", (None, np.zeros(0)))
     if known != wanted:
-        shares = projection.outlyingness(shown.cloud.points[:MEASURED], new)
+        training = shown.cloud.run.summary.arrays["points"].astype(np.float32)
+        shares = projection.outlyingness(training[:MEASURED], new)
         st.session_state["map/outlying"] = (wanted, shares)
     found: np.ndarray = shares
     return found

@@ -180,6 +180,10 @@ def query_box(shown: Shown) -> None:
         f"{', '.join([*names, *shown.cloud.dims[:1]])} …",
     )  # fmt: skip
     if not text.strip():
+        asked = st.session_state.pop("map/asked", None)
+        now = selected(shown)
+        if asked and now and now.what == _asked_for(asked[1]):  # which is not wanted any more
+            select(None)
         return
     try:
         mask = query.select(text, shown.cloud.columns)
@@ -190,7 +194,11 @@ def query_box(shown: Shown) -> None:
         st.warning("No point is like that.")
     elif st.session_state.get("map/asked") != (shown.points, text):
         st.session_state["map/asked"] = (shown.points, text)
-        select(Selected(shown.points, mask, f"Selected by: {text}"))
+        select(Selected(shown.points, mask, _asked_for(text)))
+
+
+def _asked_for(text: str) -> str:
+    return f"Selected by: {text}"
 
 
 def _example(cloud: Cloud) -> str:

@@ -177,8 +177,11 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
     wanted, options = f"{points}/{projected.key}", projected.umap
     assert options
     layout = _at_work(wanted)
-    if layout is None or layout.problem:  # the places were kept; the process that places others is not there
+    if layout is None:  # the places were kept; the process that places others is not there
         layout = _start(cloud, options, wanted)
+    if layout.problem:
+        _not_placed(layout.problem)
+        return None
     if layout.places is None:
         _prepare(layout)
         return None
@@ -194,12 +197,21 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
     return found
 
 
+def _not_placed(problem: str) -> None:
+    """Why UMAP places nothing, and the way to try again: never by itself, since it might end the same way for ever."""
+    if problem != "cancelled":
+        st.error(literal(f"UMAP ended early, so that it places no pictures: {problem}"))
+    st.button("Place by UMAP", on_click=_again, icon=":material/play_arrow:", help="Make UMAP ready once more")
+
+
 @st.fragment(run_every=0.5)
 def _prepare(layout: Layout) -> None:
     if layout.is_over:
         st.rerun()
-    phase, done, of, _ = layout.progress
-    st.caption(f"UMAP is being made ready to place pictures: {PHASES.get(phase, phase).lower()}, {done} of {of}.")
+    phase, done, of, left = layout.progress
+    time_left = "" if left is None else f", {left:.0f} s left"
+    st.caption(f"UMAP is made ready to place pictures: {PHASES.get(phase, phase).lower()}, {done} of {of}{time_left}.")
+    st.button("Cancel", on_click=layout.close, key="map/cancel_placing", help="Leave them among their neighbours")
 
 
 @st.fragment(run_every=0.5)

@@ -162,5 +162,7 @@ def outlyingness(points: np.ndarray, queries: np.ndarray, k: int = 10) -> np.nda
     further out than 99 % of them.
     """
     own = neighbours(points, k + 1)[1][:, -1]
-    theirs = neighbours(points, k, queries)[1][:, -1]
+    theirs = neighbours(points, k + 1, queries)[1]  # (q, k + 1)
+    is_of_them = theirs[:, 0] < 1e-6 * own.max(initial=1e-12)  # and so its own first neighbour, as theirs are
+    theirs = np.where(is_of_them, theirs[:, -1], theirs[:, min(k, theirs.shape[1]) - 1])
     return 100 * np.searchsorted(np.sort(own), theirs, side="left") / max(1, len(own))

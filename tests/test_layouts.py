@@ -104,6 +104,8 @@ def test_outlyingness_is_a_percentile() -> None:
     points = clusters(300)
     far, near = projection.outlyingness(points, np.stack([points[0] + 100, points.reshape(100, 3, 6)[:, 0].mean(0)]))
     assert far == 100 and near < 20
+    own = projection.outlyingness(points, points)  # one of them is as far out as it is, not less for being there
+    assert own.max() > 99 and abs(own.mean() - 50) < 1
 
 
 @pytest.fixture

@@ -116,6 +116,10 @@ def test_queries_select_and_say_what_is_wrong() -> None:
     images = trainer.load_data("digits", "train")
     assert len(rows) and images.labels is not None and (images.labels[rows] == 3).all()
     assert f"{len(rows)} of 1,618 selected" in text_of(page)
+    query(page, "")
+    assert "map/selected" not in page.session_state or page.session_state["map/selected"] is None
+    query(page, "class = 3 and error in top 5 %")
+    assert page.session_state["map/selected"].mask.sum() > 0  # asked for again, it is selected again
     query(page, "clas = 3")
     assert "Did you mean “class”?" in page.error[0].value
     assert f"{len(rows)} of 1,618 selected" in text_of(page)  # what was on screen stays

@@ -80,8 +80,9 @@ class Cloud {
       let colour = plain;
       if (amounts) colour = scale[Math.round(255 * share(amounts[i], header.amount))];
       else if (classes) colour = palette[classes[i] % palette.length];
-      rgba.set(colour, 4 * i);
-      rgba[4 * i + 3] = !this.shows(i) ? 0 : selected && !selected[i] ? FADED : SOLID;
+      const faded = selected && !selected[i];
+      rgba.set(faded ? plain : colour, 4 * i);
+      rgba[4 * i + 3] = !this.shows(i) ? 0 : faded ? FADED : SOLID;
     }
     return rgba;
   }
