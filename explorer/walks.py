@@ -1,0 +1,145 @@
+"""The two walks of the page Paths: between two images, and along an attribute."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from explorer import charting, controls, live, pictures, route_figures, routes
+from explorer.figures import CONFIG
+from explorer.opened import Run
+from explorer.paths import Attribute
+from explorer.routes import KINDS, METRIC, REST, STRAIGHT, Route
+from explorer.understanding import Understood
+
+SELECTION = "the map's selection"
+EVERY = 4  # of the pictures of a path, one in so many stands in its row
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the scrubber runs through."""
+
+    key: str  # changes with what the frames depend on
+    label: str
+    stops: np.ndarray
+    frames: np.ndarray
+    start: float
+    note: str = ""
+    unit: str = ""
+
+
+def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, other: Understood) -> None:
+    """The scrubber of one kind of path, and all kinds under it."""
+    kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), key="paths/kind", help="How to get there")
+    every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind)
+    route = next(route for route in every if route.kind == kind)
+    key = f"{kind}/{hash((str(one.latent), str(other.latent)))}"
+    note = f"{route.length:.1f} moved in all"
+    _scrub(run, Walk(key, "Along the path", routes.SHARES, route.frames, 0.0, note), one.seen)
+    for each in every:
+        rows, width = pictures.crisp(pictures.strip(list(each.frames[::EVERY])), 64 * len(each.frames[::EVERY]))
+        st.image(rows, width=width)
+        unsettled = "" if each.settled else " Not settled: its search ended early, and a shorter path may exist."
+        st.caption(f"{each.kind}: the images move {each.length:.1f} in all; at its loneliest it is "
+                   f"{each.distance.max():.2f} from the nearest training latent.{unsettled}")  # fmt: skip
+    charts = st.columns(2)
+    charts[0].plotly_chart(route_figures.density(every, run.prior_title), config=CONFIG)
+    charts[1].plotly_chart(route_figures.distance(every), config=CONFIG)
+
+
+def attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood) -> None:
+    """The scrubber of an attribute's strength, and how sure and how pure the attribute is."""
+    chosen = _chosen_attribute(run, left)
+    if chosen is None:
+        return
+    title, found = chosen
+    point = routes.point_of(run, one.latent)
+    frames = routes.along(run, point, found.direction, routes.STRENGTHS)
+    key = f"{title}/{hash((str(one.latent), found.direction.tobytes()))}"
+    unit = "1 = the whole difference of the means"
+    _scrub(run, Walk(key, title, routes.STRENGTHS, frames, 0.0, unit=unit), one.seen)
+    st.caption(f"Resampled images of the two groups give directions whose cosine with this one is "
+               f"{found.agreement:.3f} on average.")  # fmt: skip
+    labels = [f"{part}{dim}" for part, kind in run.gaussian.items() for dim in range(kind.dims)]
+    st.plotly_chart(route_figures.direction(found, labels), config=CONFIG)
+    leaks = routes.leakage(run, found)
+    if leaks:
+        shares = [round(100 * share) for share in leaks.values()]
+        st.dataframe({"factor": list(leaks), "share of its variance that goes along (%)": shares}, hide_index=True)
+
+
+def _chosen_attribute(run: Run, left: st.delta_generator.DeltaGenerator) -> tuple[str, Attribute] | None:
+    """The attribute that a person chose, and what it is called; else what to do about it is on the page."""
+    try:
+        selected = charting.selected_of(run)
+    except (ValueError, OSError) as error:
+        st.error(controls.literal(f"The map's selection cannot be read again: {error}. Select on the map once more."))
+        selected = None
+    classes = routes.classes(run)
+    names = [*([SELECTION] if selected else []), *(classes if len(classes) > 1 else [])]
+    if not names:
+        st.info("Select images on the page Map, and what tells them from the others can be added to an image here.")
+        return None
+    has = left.selectbox("With", names, key="paths/has", help="The class, or the selection, whose look is added")
+    others = [REST] if has == SELECTION else [REST, *(name for name in classes if name != has)]
+    lacks = left.selectbox("Without", others, key="paths/lacks", help="The class whose look is taken away")
+    title = f"{has} minus {lacks}"
+    try:
+        if selected and has == SELECTION:
+            cloud, group = selected
+            return title, Attribute.of(cloud.points, group.mask)
+        return title, routes.attribute(run, has, lacks)
+    except ValueError as error:
+        st.error(controls.literal(f"{title}: {error}. Choose another class, or select others on the map."))
+        return None
+
+
+def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
+    """The paths of all kinds, each computed once for two ends; the slow one only where it is the `kind` wanted."""
+    wanted = (run.checkpoint.digest, a.tobytes(), b.tobytes())
+    known, found = st.session_state.get("paths/routes", (None, {}))
+    if known != wanted:
+        found = {each: routes.route(run, each, a, b) for each in KINDS if each != METRIC}
+        st.session_state["paths/routes"] = (wanted, found)
+    if kind not in found:
+        found[kind] = _shortest(run, a, b)
+    return list(found.values())
+
+
+def _shortest(run: Run, a: np.ndarray, b: np.ndarray) -> Route:
+    """The slow path, behind a bar; whatever a person does meanwhile ends its search."""
+    place, started = st.empty(), time.monotonic()
+    with place.container():
+        bar = st.progress(0.0, "Looking for the shortest path …")
+        st.button("Cancel", on_click=_straight, help="Show the straight path instead")
+
+    def tell(done: int, of: int) -> None:
+        left = (time.monotonic() - started) * (of - done) / done
+        bar.progress(done / of, f"Looking for the shortest path: at most {left:.0f} s left")
+
+    found = routes.route(run, METRIC, a, b, tell)
+    place.empty()
+    return found
+
+
+def _straight() -> None:
+    st.session_state["paths/kind"] = STRAIGHT
+
+
+def _scrub(run: Run, walk: Walk, seen: np.ndarray) -> None:
+    """The live picture of one axis, and its GIF."""
+    key = f"paths/canvas/{run.checkpoint.digest}/{walk.key}"
+    value = live.reported(key).values.get("walk", walk.start)
+    nearest = int(np.abs(walk.stops - value).argmin())
+    columns = range(0, len(walk.stops), EVERY)
+    axis = live.Axis("walk", walk.label, walk.stops, value, walk.frames, columns, home=walk.start, note=walk.note,
+                     nameable=False)  # fmt: skip
+    live.canvas([axis], walk.frames[nearest], key=key, revision=0, unit=walk.unit, original=seen)
+    st.download_button(
+        "GIF", lambda: pictures.gif(walk.frames), f"{run.checkpoint.name}-path.gif", "image/gif", on_click="ignore",
+        icon=":material/download:", help="The path forth and back, as an endless GIF",
+    )  # fmt: skip
