@@ -144,10 +144,10 @@ def test_waveforms_are_drawn(tmp_path: Path) -> None:
     run = save_waves(tmp_path / "waves")
     cloud = clouds.from_images(run, run.images, "test", 2, lambda done: None)
     drawn, decodes = cloud.pictures(np.array([1])), cloud.decodes(np.array([1]))
-    assert drawn is not None and decodes is not None and drawn.shape == decodes.shape == (1, 32, 4096, 1)
+    assert drawn is not None and decodes is not None and drawn.shape == decodes.shape == (1, 48, 96, 1)
     assert np.array_equal(drawn[0], waves.drawn(trainer.to_bytes(run.images.batch(torch.tensor([1])))[0]))
-    thumbnails = cloud.thumbnails(2 * 16 * 2048)
-    assert thumbnails is not None and thumbnails.shape == (2, 16, 2048, 1)
+    thumbnails = cloud.thumbnails(2 * 24 * 48)
+    assert thumbnails is not None and thumbnails.shape == (2, 24, 48, 1)
 
 
 @pytest.mark.parametrize(("images", "offered"), [(0, [0]), (1, [1]), (1_618, [1_618]), (10_000, [2_000, 5_000, 10_000]),

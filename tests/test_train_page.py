@@ -7,22 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import test_jobs
 from canvas import READY, assert_true_picture
 from conftest import served
 from playwright.sync_api import Page, expect
-from test_jobs import until
+from trainings import reaches, until
 
 import trainer
 from explorer import jobs
 from explorer.job import DIED
 
 STARTS = 90_000  # ms that a process is given to load all that it needs
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from test_jobs.places.__wrapped__(tmp_path, monkeypatch)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -113,7 +107,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
 
 def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, empty_app: str, places: Path) -> None:
     job = jobs.start("broken", "vae", {"data": "digits", "size": 10_000_000}, device="cpu")
-    test_jobs.reaches(job, DIED)
+    reaches(job, DIED)
     page.goto(f"{empty_app}/train")
     expect(page.get_by_role("alert")).to_contain_text("broken died")
     expect(page.get_by_text("does not fit data set")).to_be_visible()

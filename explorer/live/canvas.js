@@ -5,6 +5,7 @@ const LARGE = 384; // side of the large picture in CSS pixels, at most, where ro
 const ALONE = 640; // and where none do
 const TWO_COLUMNS = 520; // as in canvas.css: narrower than this, all stands in one column
 const WIDE = 720; // as in canvas.css: from here on, titles stand beside their rows
+const RETELL = 2000; // ms in which the server should have repeated a name
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector(".live");
@@ -237,6 +238,9 @@ class Live {
     this.names[id] = name;
     this.label();
     this.describe();
-    this.talk.send("named", { axis: id, name });
+    const tell = () => this.talk.send("named", { axis: id, name });
+    tell();
+    // A trigger may be lost where a run of the page ends just then: once more, unless the server repeats the name.
+    setTimeout(() => this.names[id] === name && tell(), RETELL);
   }
 }
