@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from canvas import PIXELS
 from conftest import ROOT
 from playwright.sync_api import Page, expect
+from trainings import until
 
 import trainer
 
@@ -204,3 +207,30 @@ def test_without_images_the_decode_is_shown_and_says_so(page: Page, app: str) ->
     expect(page.locator(".image figcaption")).to_have_text("decode, for the image")
     expect(page.locator(".image canvas")).to_have_attribute("data-state", "ready")
     expect(page.locator(".decode")).to_be_hidden()
+
+
+def at_layouts() -> set[int]:
+    """The numbers of the processes that lay points out."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):  # Linux
+        with suppress(OSError):
+            if b"explorer.layouts\0--serve" in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
+
+
+def test_closing_the_page_while_umap_runs_leaves_no_process(page: Page, app: str) -> None:
+    before = at_layouts()
+    open_map(page, app)
+    page.get_by_role("combobox", name="Projection").click()
+    page.get_by_role("option", name="UMAP").click()
+    page.get_by_role("button", name="UMAP's options").click()
+    seed = page.get_by_role("spinbutton", name="Seed")
+    seed.fill("7")  # the layout of seed 0 ships
+    seed.press("Enter")
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.get_by_text("The map shows PCA.")).to_be_visible()
+    begun = at_layouts() - before
+    assert len(begun) == 1
+    page.close()
+    until(lambda: not at_layouts() & begun)
