@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from trainer.quantiser import Quantiser
 
 VECTORS, DIMS, CODES, GAMMA = 8_192, 64, 512, 0.99
