@@ -76,18 +76,24 @@ def show(job: Job, checkpoint: Checkpoint) -> None:
             key = f"turn/{job.folder}/{job.begun}/{name}/{value}/{answered}"
             st.number_input(
                 "learning rate" if name == "rate" else name, value=float(value), key=key, format="%.6g", width=150,
-                step=float(value or 1) / 10, on_change=_send, args=(job, name, key),
+                step=float(value or 1) / 10, on_change=_send, args=(job, name, key, float(value)),
                 help="What it stands at; another value counts from the next step",
             )  # fmt: skip
 
 
-def _send(job: Job, name: str, key: str) -> None:
+def _send(job: Job, name: str, key: str, stood: float) -> None:
+    """Tell the training what the field under `key`, which was built with the value `stood`, says now.
+
+    Streamlit also calls this with the value that a field was built with or was told before, when a run that drew the
+    field was overtaken by the next one: that is no wish of a person.
+    """
     value = st.session_state[key]
-    if st.session_state.get("sent") == (key, value):
-        return  # a run that the next one overtook is told again
+    told: dict[str, float] = st.session_state.setdefault("told", {})
+    if value == told.get(key, stood):
+        return
     order: Mapping[str, Any] = {"rate": value} if name == "rate" else {"knob": name, "value": value}
     try:
         trainer.send_order(job.path, order)
-        st.session_state["sent"] = (key, value)
+        told[key] = value
     except OSError as error:
         st.session_state["said"] = str(error)

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from commandline import call
 from streamlit.testing.v1 import AppTest
 
+import trainer
+from explorer import training_turn
+from explorer.job import Job
 from trainer import checkpoint, control, lock
 
 
@@ -72,6 +76,48 @@ def test_a_knob_turned_in_one_window_is_turned_in_the_other(folder: Path) -> Non
     answer(folder, order=3, changed={"beta": 1.0})
     assert values(one) == values(other) == {"beta": 1.0, "learning rate": 2e-4}
     assert len((folder / control.FILE).read_text().splitlines()) == 3  # what is shown is no order
+
+
+def orders(folder: Path) -> list[dict[str, object]]:
+    file = folder / control.FILE
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_a_call_that_nobody_made_sends_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit calls back for a field whose run was overtaken, with the value that it was built with or last had."""
+    fields: dict[str, object] = {}
+    monkeypatch.setattr(st, "session_state", fields)
+
+    def called_with(value: float, key: str = "turn/beta", name: str = "beta", stood: float = 3.0) -> None:
+        fields[key] = value
+        training_turn._send(Job(str(folder)), name, key, stood)
+
+    called_with(3.0)
+    called_with(1e-3, "turn/rate", "rate", 1e-3)
+    assert orders(folder) == []
+    called_with(8.5)
+    called_with(2e-4, "turn/rate", "rate", 1e-3)
+    called_with(8.5)
+    told: list[dict[str, object]] = [{"knob": "beta", "value": 8.5}, {"rate": 2e-4}]
+    assert orders(folder) == told
+    called_with(3.0)  # back, before the first was answered
+    called_with(3.0)
+    assert orders(folder) == [*told, {"knob": "beta", "value": 3.0}]
+    called_with(8.5, "turn/beta/answered", stood=8.5)  # the field that was built once it was
+    assert len(orders(folder)) == 3
+
+
+def test_an_order_that_could_not_be_sent_is_sent_when_it_is_asked_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, object] = {"turn/beta": 8.5}
+    monkeypatch.setattr(st, "session_state", fields)
+    with monkeypatch.context() as full:
+        full.setattr(trainer, "send_order", lambda path, order: (_ for _ in ()).throw(OSError("full")))
+        training_turn._send(Job(str(folder)), "beta", "turn/beta", 3.0)
+    assert fields["said"] == "full" and orders(folder) == []
+    training_turn._send(Job(str(folder)), "beta", "turn/beta", 3.0)
+    assert orders(folder) == [{"knob": "beta", "value": 8.5}]
 
 
 def test_an_order_that_is_refused_leaves_the_field_as_it_stands(folder: Path) -> None:
