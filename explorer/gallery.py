@@ -15,6 +15,7 @@ from explorer.cloud import Cloud, Column
 from explorer.controls import literal
 from explorer.figures import CONFIG
 from explorer.nearness import Near
+from explorer.run import kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +52,10 @@ def show(shown: Shown, mask: np.ndarray, what: str) -> None:
     if known:
         found = selection.class_counts(known.values, mask, len(known.levels))
         counts.plotly_chart(selection_figures.classes(found, known.levels), config=CONFIG, key="map/classes")
+    name = f"{shown.points}/{hash(mask.tobytes())}"
     try:
-        different = selection.differences(cloud.points, mask)
+        with effects, st.spinner("Comparing the selection with the rest …"):
+            different = kept(lambda: selection.differences(cloud.points, mask), "differences", name)
     except ValueError as error:
         effects.caption(literal(str(error)))
     else:
@@ -119,7 +122,7 @@ def one(shown: Shown, row: int) -> None:
     ]
     st.caption(literal(", ".join(known)))
     _tiles(cloud, rows)
-    neighbours(cloud, Query(f"{cloud.split} image {cloud.ids[row]}", cloud.points[row], image, row))
+    neighbours(shown, Query(f"{cloud.split} image {cloud.ids[row]}", cloud.points[row], image, row))
 
 
 def _value(column: Column, row: int) -> str:
@@ -128,9 +131,20 @@ def _value(column: Column, row: int) -> str:
     return f"{column.values[row]:.1f} {column.unit}".rstrip().replace("-", "−")
 
 
-def neighbours(cloud: Cloud, query: Query) -> None:
+def neighbours(shown: Shown, query: Query) -> None:
     """The nearest points to one, exactly, in each way that there is to be near."""
     st.subheader(literal(f"Neighbours of {query.title}"), anchor=False)
+    image = b"" if query.image is None else query.image.numpy().tobytes()
+    name = f"{shown.points}/{query.row}/{hash((query.point.tobytes(), image))}"
+    with st.spinner("Comparing with all points …"):
+        ways = kept(lambda: _ways(shown.cloud, query), "neighbours", name)
+    for title, near in ways.items():
+        st.caption(title)
+        _row(shown.cloud, near)
+
+
+def _ways(cloud: Cloud, query: Query) -> dict[str, Near]:
+    """Neighbours, by what makes them near."""
     spread = None if query.image is None else nearness.spread_of(cloud, query.image)
     own = query.row
     ways = {"In latent space, Euclidean distance": nearness.in_latents(cloud, query.point, NEIGHBOURS, own=own)}
@@ -139,9 +153,7 @@ def neighbours(cloud: Cloud, query: Query) -> None:
         ways["In latent space, in standard deviations of q(z|x)"] = near
     if cloud.images is not None and query.image is not None:
         ways["In pixels, Euclidean distance"] = nearness.in_pixels(cloud, query.image, NEIGHBOURS, own)
-    for title, near in ways.items():
-        st.caption(title)
-        _row(cloud, near)
+    return ways
 
 
 def _row(cloud: Cloud, near: Near) -> None:

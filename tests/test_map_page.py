@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import layouts, projecting, projection, run
+from explorer import atlas, layouts, nearness, projecting, projection, run, selection
+from explorer.nearness import Plane
 from explorer.projection import Umap
 from trainer.config import Data
 from trainer.data import Images
+from trainer.summary import Summary, save_summary
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +52,15 @@ def header(page: AppTest) -> dict[str, Any]:
     (length,) = struct.unpack("<I", packet[:4])
     found: dict[str, Any] = json.loads(packet[4 : 4 + length])
     return found
+
+
+def places_of(page: AppTest) -> np.ndarray:
+    """(n, 2) the places in that packet."""
+    packet = page.session_state["map/packet"][1]
+    (length,) = struct.unpack("<I", packet[:4])
+    part = header(page)["places"]
+    start = 4 + length + part["offset"]
+    return np.frombuffer(packet[start : start + part["shape"][0]], np.float32).reshape(-1, 2)
 
 
 def text_of(page: AppTest) -> str:
@@ -150,6 +162,55 @@ def test_a_lasso_selects_and_a_click_shows_neighbours() -> None:
     assert "Draw around points" in text_of(page)
 
 
+def test_what_was_found_of_a_selection_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = ((selection, "differences"), (nearness, "in_pixels"), (nearness, "in_latents"))
+    called: list[str] = []
+    for module, name in slow:
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, _real=real, _name=name, **more: (
+            called.append(_name), _real(*given, **more))[1])  # fmt: skip
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "PCA")
+    query(page, "class = 4")
+    choose(page, "Colour by", "error")
+    assert called == ["differences"]
+    query(page, "class = 5")
+    assert called == ["differences"] * 2
+    query(page, "")
+    head = header(page)
+    for number, row in enumerate((7, 8)):
+        called.clear()
+        message = {"revision": head["revision"], "kind": "point", "number": number, "point": row}
+        page.session_state[head["key"]] = {"chosen": message}
+        page.run()
+        assert called == ["in_latents", "in_latents", "in_pixels"]
+        choose(page, "Colour by", ("class", "error")[number])
+        assert len(called) == 3 and f"Neighbours of train image {row}" in text_of(page)
+
+
+def test_the_plane_is_kept_until_the_points_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[np.ndarray] = []
+    monkeypatch.setattr(atlas, "Plane", lambda points, places, axes: made.append(places) or Plane(points, places, axes))
+    run._shelf.clear()
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "PCA")
+
+    def look(x: float) -> None:
+        revision = header(page)["revision"]
+        asked = {"revision": revision, "point": 0, "place": (x, 0.0), "view": (x, -1.0, 1.0, 1.0)}
+        page.session_state[header(page)["key"]] = {"asked": asked}
+        page.run()
+        assert not page.exception
+
+    look(0.1)
+    look(0.2)
+    assert len(made) == 1
+    choose(page, "Projection", "Two dimensions")
+    look(0.3)
+    assert len(made) == 2 and not np.array_equal(made[0], made[1])
+    choose(page, "Projection", "PCA")
+    look(0.4)
+    assert len(made) == 2
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_maps_of_few_images(count: int, few: Callable[..., None]) -> None:
     pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -173,7 +234,7 @@ def test_constant_images_without_labels(few: Callable[..., None]) -> None:
     assert "5 of 5 selected" in text_of(page) and "leave at least two others" in text_of(page)
 
 
-def test_a_changed_checkpoint_never_shows_an_old_map(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_kind_in_its_place_never_shows_an_old_map(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(trainer.root() / "vae-digits", folder)
     page = opened(folder)
@@ -187,6 +248,36 @@ def test_a_changed_checkpoint_never_shows_an_old_map(tmp_path: Path) -> None:
     assert after["points"] != before["points"] and after["revision"] != before["revision"]
     assert page.session_state["map/packet"][1] != packet
     assert "KL" not in next(box for box in page.selectbox if box.label == "Colour by").options
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_checkpoint_that_learned_on_never_shows_an_old_map(tmp_path: Path, split: str) -> None:
+    """The same model with other weights, and so with other latents: neither the map nor what was found on it stays."""
+    folder = tmp_path / "mine"
+    shutil.copytree(trainer.root() / "vae-digits", folder)
+    page = choose(choose(opened(folder), "Images", split), "Projection", "PCA")
+    query(page, "class = 3")
+    assert " selected" in text_of(page)
+    before, places = header(page), places_of(page)
+    model = trainer.load(folder)
+    state = model.state_dict()
+    weight = next(name for name, values in state.items() if values.ndim == 2)
+    state[weight] = state[weight].flip(0)
+    save_file(state, folder / "model.safetensors")
+    summary = trainer.load_summary(folder)
+    save_summary(folder, Summary({**summary.arrays, "points": 2 * summary.arrays["points"]}))
+    page.run()
+    assert not page.exception
+    choose(choose(page, "Images", split), "Projection", "PCA")
+    after = header(page)
+    assert after["points"] != before["points"] and after["revision"] != before["revision"]
+    assert places_of(page).shape == places.shape and np.abs(places_of(page) - places).max() > 0.1
+    images = trainer.load_data("digits", split)
+    if split == "test":  # the latents of the weights that are there now
+        x = images.batch(torch.arange(len(images)))
+        with torch.inference_mode():
+            points = trainer.load(folder).points(trainer.load(folder).encode(x)).numpy()
+        np.testing.assert_allclose(places_of(page), projection.pca(points), atol=1e-3)
 
 
 def test_a_picture_of_ones_own_is_placed() -> None:

@@ -14,6 +14,7 @@ from explorer.bringing import Brought
 from explorer.cloud import Cloud
 from explorer.gallery import Query
 from explorer.opened import Run
+from explorer.run import kept
 
 TITLE = "Map"
 ICON = ":material/scatter_plot:"
@@ -45,7 +46,8 @@ def _page(run: Run) -> None:
             st.error("This model's latents are not finite numbers, so there is nothing to map: its training diverged.")
             return
         colour = _colour(cloud)
-        shown = Shown(cloud, points, projecting.choose(cloud, points, run.checkpoint.path), f"map/{points}")
+        projected = projecting.choose(cloud, points, run.checkpoint.path)
+        shown = kept(lambda: Shown(cloud, points, projected, f"map/{points}"), "shown", points, projected.key)
         behind = cloud.can_decode and st.toggle(
             "Decodes behind the points", shown.projected.title == projecting.ITSELF,
             key=f"map/behind/{shown.projected.title}", help="What the decoder makes of each place in sight",
@@ -87,6 +89,6 @@ def _below(shown: Shown, brought: Sequence[Brought]) -> None:
     elif selected:
         gallery.one(shown, selected.row)
     for each in brought:
-        gallery.neighbours(shown.cloud, Query(each.name, each.point, each.image))
+        gallery.neighbours(shown, Query(each.name, each.point, each.image))
     if not selected and not brought:
         st.info("Draw around points with Lasso or Box, click one, or write a query: their images appear here.")
