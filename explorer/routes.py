@@ -12,6 +12,7 @@ from explorer.opened import Run
 from explorer.paths import Attribute, Tell
 
 STOPS = 33  # pictures of a path
+EVERY = 4  # of them, one in so many stands in its row
 STRAIGHT, SPHERICAL, DATA, METRIC = "Straight", "Spherical", "Through the data", "Shortest on screen"
 KINDS = {
     STRAIGHT: "Equal steps in z",

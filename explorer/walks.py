@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
-from explorer import charting, controls, live, pictures, route_figures, routes
+from explorer import charting, controls, live, pictures, route_figures, routes, waves
 from explorer.figures import CONFIG
 from explorer.opened import Run
 from explorer.paths import Attribute
-from explorer.routes import KINDS, METRIC, REST, STRAIGHT, Route
+from explorer.routes import EVERY, KINDS, METRIC, REST, STRAIGHT, Route
 from explorer.understanding import Understood
 
 SELECTION = "the map's selection"
-EVERY = 4  # of the pictures of a path, one in so many stands in its row
+FRAME = 64  # px, about, of a picture in the row of a path, and of a waveform in it
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,20 @@ def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, 
     note = f"{route.length:.1f} moved in all"
     _scrub(run, Walk(key, "Along the path", routes.SHARES, route.frames, 0.0, note), one.seen)
     for each in every:
-        rows, width = pictures.crisp(pictures.strip(list(each.frames[::EVERY])), 64 * len(each.frames[::EVERY]))
+        _row(each, every, run.prior_title)
+
+
+def _row(route: Route, every: Sequence[Route], prior: str) -> None:
+    """A path as a strip, and under it the prior's density and the distance to the data along it."""
+    unsettled = "" if route.settled else " Not settled: its search ended early, and a shorter path may exist."
+    frames = [waves.drawn(frame) for frame in route.frames[::EVERY]]
+    with st.container(gap="xsmall"):
+        st.caption(f"**{route.kind}**: the images move {route.length:.1f} in all; at its loneliest it is "
+                   f"{route.distance.max():.2f} from the nearest training latent.{unsettled}")  # fmt: skip
+        rows, width = pictures.crisp(pictures.strip(frames), FRAME * len(frames))
         st.image(rows, width=width)
-        unsettled = "" if each.settled else " Not settled: its search ended early, and a shorter path may exist."
-        st.caption(f"{each.kind}: the images move {each.length:.1f} in all; at its loneliest it is "
-                   f"{each.distance.max():.2f} from the nearest training latent.{unsettled}")  # fmt: skip
-    charts = st.columns(2)
-    charts[0].plotly_chart(route_figures.density(every, run.prior_title), config=CONFIG)
-    charts[1].plotly_chart(route_figures.distance(every), config=CONFIG)
+        figure = route_figures.under(route, every, prior, frames[0].shape[1])
+        st.plotly_chart(figure, width=width, config=CONFIG, key=f"paths/under/{route.kind}")
 
 
 def attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import routes
+from explorer import pictures, route_figures, routes
 from explorer.charting import Selected
 from explorer.opened import Run
 from explorer.paths import Attribute
@@ -57,6 +57,24 @@ def test_an_attribute_makes_the_other_class_of_an_image(digits: Run) -> None:
     assert near(frames[0], decoded(digits, zeros[0])) and near(frames[1], decoded(digits, moved[0]))
     assert model.training is False and all(weight.grad is None for weight in model.parameters())
     assert routes.attribute(digits, "1", routes.REST).agreement > 0.9
+
+
+def test_the_charts_under_a_strip_stand_under_its_frames_on_the_same_scales(digits: Run) -> None:
+    a, b = routes.latents(digits)[:2]
+    every = [routes.route(digits, kind, a, b) for kind in (routes.STRAIGHT, routes.DATA)]
+    figures = [route_figures.under(route, every, "the prior", 8) for route in every]
+    for route, figure in zip(every, figures, strict=True):
+        density, distance = figure.data
+        np.testing.assert_array_equal(density.y, route.density)
+        np.testing.assert_array_equal(distance.y, route.distance)
+        strip = pictures.strip(list(route.frames[:: routes.EVERY])).shape[1]
+        low, high = figure.layout.xaxis.range
+        places = (np.array(figure.layout.xaxis.tickvals) - low) / (high - low) * strip  # px
+        np.testing.assert_allclose(places, 4 + 9 * np.arange(9), atol=0.01)  # the middles of frames of 8 px and 1 px
+        for axis, found in ((figure.layout.yaxis, [each.density for each in every]),
+                            (figure.layout.yaxis2, [each.distance for each in every])):  # fmt: skip
+            assert axis.range[0] < np.min(found) and np.max(found) < axis.range[1]
+    assert figures[0].layout.yaxis == figures[1].layout.yaxis and figures[0].layout.yaxis2 == figures[1].layout.yaxis2
 
 
 def page_of_paths(folder: str) -> None:
@@ -118,7 +136,8 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     page.goto(f"{app}/paths?checkpoint=vae-digits")
     page.wait_for_selector(READY)
     expect(page.get_by_text("Through the data: the images move")).to_be_visible()
-    expect(page.get_by_text("Distance to the nearest training latent").first).to_be_visible()
+    for title in ("Log density of the prior (nats)", "Distance to the nearest training latent, in z"):
+        expect(page.get_by_text(title)).to_have_count(3)  # under each strip
     ends = []
     for key, walked in (("Home", 0), ("End", 1)):
         page.locator(".track input").press(key)
@@ -130,6 +149,7 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     expect(page.get_by_text("Shortest on screen: the images move")).to_have_count(0)  # it is not asked for yet
     page.get_by_text("Shortest on screen").click()
     expect(page.get_by_text("Shortest on screen: the images move")).to_be_visible()
+    expect(page.get_by_text("Distance to the nearest training latent, in z")).to_have_count(4)
 
     page.get_by_text("Along an attribute").click()
     expect(page.get_by_text("Resampled images of the two groups")).to_be_visible()
