@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from canvas import PIXELS
 from conftest import ROOT
@@ -234,3 +236,32 @@ def test_closing_the_page_while_umap_runs_leaves_no_process(page: Page, app: str
     assert len(begun) == 1
     page.close()
     until(lambda: not at_layouts() & begun)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("faded", [0, 1])
+def test_what_is_faded_is_drawn_under_what_is_not(page: Page, app: str, gpu: bool, faded: int) -> None:
+    """Whichever of two points at one place comes first, and by either way of drawing."""
+    page.add_init_script(f"""
+        const asked = WebGLRenderingContext.prototype.getParameter;
+        WebGLRenderingContext.prototype.getParameter = function (what) {{
+            return what === 0x9246 ? {json.dumps("A GPU" if gpu else "llvmpipe")} : asked.call(this, what);
+        }};""")  # 0x9246: UNMASKED_RENDERER_WEBGL
+    open_map(page, app)
+    drawn = page.locator(MAP).evaluate(
+        """({ map }, faded) => {
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [40, 40];
+            const scatter = new map.scatter.constructor(canvas, () => {});
+            const points = [[200, 0, 0, 255], [0, 0, 200, 40], [0, 200, 0, 0]]; // the last one is hidden
+            if (faded === 0) [points[0], points[1]] = [points[1], points[0]];
+            scatter.place(new Float32Array(6), new Float32Array(6));
+            scatter.paint(new Uint8Array(points.flat()));
+            scatter.draw({ x: 0, y: 0, scale: 10, width: 40, height: 40 }, 12, 1);
+            const copy = document.createElement("canvas").getContext("2d");
+            copy.drawImage(canvas, 0, 0); // in the frame that drew it
+            return { gpu: Boolean(scatter.gl), rgba: Array.from(copy.getImageData(20, 20, 1, 1).data) };
+        }""",
+        faded,
+    )
+    assert drawn == {"gpu": gpu, "rgba": [200, 0, 0, 255]}

@@ -1,14 +1,17 @@
 // Points on a canvas: by WebGL where a GPU does it, else pixel by pixel, which is then the faster way. Both know where each point was and where it is
 // going, so that a new projection is a move of all points at once.
 
+const LAYERS = [[1, SOLID], [SOLID, 256]]; // alphas from … below: what is faded goes under what is not
+
 const VERTEX = `
 attribute vec2 from, to;
 attribute vec4 colour;
-uniform vec2 middle, unit;
+uniform vec2 middle, unit, alphas;
 uniform float along, size;
 varying vec4 shade;
 void main() {
-  gl_Position = vec4((mix(from, to, along) - middle) * unit, 0.0, colour.a > 0.0 ? 1.0 : 0.0);
+  float drawn = step(alphas.x, colour.a) * (1.0 - step(alphas.y, colour.a)); // 0 is nowhere
+  gl_Position = vec4((mix(from, to, along) - middle) * unit, 0.0, drawn);
   gl_PointSize = size;
   shade = colour;
 }`;
@@ -89,10 +92,12 @@ class Scatter {
     gl.uniform2f(this.at("unit"), (2 * camera.scale) / camera.width, (2 * camera.scale) / camera.height);
     gl.uniform1f(this.at("along"), along);
     for (const name of ["size", "side"]) gl.uniform1f(this.at(name), size * ratio); // one for each shader's precision
-    if (this.count) gl.drawArrays(gl.POINTS, 0, this.count);
+    for (const [least, below] of LAYERS) {
+      gl.uniform2f(this.at("alphas"), (least - 0.5) / 255, (below - 0.5) / 255);
+      if (this.count) gl.drawArrays(gl.POINTS, 0, this.count);
+    }
   }
 
-  // What is faded goes under what is not.
   drawFlat(camera, size, along, ratio) {
     const { width, height } = this.canvas;
     if (this.image?.width !== width || this.image?.height !== height) this.image = this.flat.createImageData(width, height);
@@ -106,8 +111,9 @@ class Scatter {
       const y = from[2 * i + 1] + along * (to[2 * i + 1] - from[2 * i + 1]);
       disc.put(left + x * scale, top - y * scale, colours, 4 * i);
     };
-    for (let i = 0; i < count; i++) if (colours[4 * i + 3] && colours[4 * i + 3] < SOLID) draw(i);
-    for (let i = 0; i < count; i++) if (colours[4 * i + 3] >= SOLID) draw(i);
+    for (const [least, below] of LAYERS) {
+      for (let i = 0; i < count; i++) if (colours[4 * i + 3] >= least && colours[4 * i + 3] < below) draw(i);
+    }
     this.flat.putImageData(this.image, 0, 0);
   }
 }
