@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import streamlit as st
@@ -180,3 +180,22 @@ def preview(checkpoint: Checkpoint) -> None:
 def literal(text: str) -> str:
     """Text that came from a file or an address, as Markdown that shows just that."""
     return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)
+
+
+class Work(Protocol):
+    """What goes on beside the page."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended, in whichever way."""
+
+
+@st.fragment(run_every=0.5)
+def follow(work: Work, say: Callable[[], tuple[float, str]], cancel: Callable[[], None], key: str, help: str) -> None:
+    """How far work is, by the share and the words of `say`, and a button that ends it; the page runs again once it is
+    over.
+    """
+    if work.is_over:
+        st.rerun()
+    st.progress(*say())
+    st.button("Cancel", on_click=cancel, key=key, help=help)

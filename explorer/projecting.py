@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from explorer import layouts, projection, run
+from explorer import controls, layouts, projection, run
 from explorer.atlas import Projected
 from explorer.cloud import Cloud
 from explorer.controls import MOST, literal
@@ -103,7 +103,7 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
     if layout.problem:
         _stopped(layout.problem)
     else:
-        _follow(layout)
+        _follow(layout, "", "The map shows PCA.", "map/cancel", "End UMAP; the map goes on with PCA")
     return _pca(cloud, points)
 
 
@@ -137,17 +137,16 @@ def _stopped(problem: str) -> None:
     st.button("Start UMAP", on_click=_again, icon=":material/play_arrow:", help="Lay the points out by UMAP")
 
 
-@st.fragment(run_every=0.5)
-def _follow(layout: Layout) -> None:
-    """How far UMAP is, until it is done; then the whole page shows its places."""
-    if layout.is_over:
-        st.rerun()
-    phase, done, of, left = layout.progress
-    text = PHASES.get(phase, phase) + (f": epoch {done} of {of}" if of > 1 else "")
-    if left is not None:
-        text += f", {left:.0f} s left"
-    st.progress(done / of if of > 1 else 0.0, f"{text}. The map shows PCA.")
-    st.button("Cancel", on_click=layout.close, key="map/cancel", help="End UMAP; the map goes on with PCA")
+def _follow(layout: Layout, before: str, after: str, key: str, help: str) -> None:
+    """How far UMAP is, between two pieces of a sentence, until it is done; then the whole page shows its places."""
+
+    def say() -> tuple[float, str]:
+        phase, done, of, left = layout.progress
+        epochs = f": epoch {done} of {of}" if of > 1 else ""
+        time_left = "" if left is None else f", {left:.0f} s left"
+        return (done / of if of > 1 else 0.0), f"{before}{PHASES.get(phase, phase)}{epochs}{time_left}. {after}"
+
+    controls.follow(layout, say, layout.close, key, help)
 
 
 # -- new points --------------------------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
         _not_placed(layout.problem)
         return None
     if layout.places is None:
-        _prepare(layout)
+        _follow(layout, "To place pictures by UMAP: ", "", "map/cancel_placing", "Leave them among their neighbours")
         return None
     key, placing = st.session_state.get("map/placing", ("", None))
     name = f"{wanted}/{hash(new.tobytes())}"
@@ -202,16 +201,6 @@ def _not_placed(problem: str) -> None:
     if problem != "cancelled":
         st.error(literal(f"UMAP ended early, so that it places no pictures: {problem}"))
     st.button("Place by UMAP", on_click=_again, icon=":material/play_arrow:", help="Make UMAP ready once more")
-
-
-@st.fragment(run_every=0.5)
-def _prepare(layout: Layout) -> None:
-    if layout.is_over:
-        st.rerun()
-    phase, done, of, left = layout.progress
-    time_left = "" if left is None else f", {left:.0f} s left"
-    st.caption(f"UMAP is made ready to place pictures: {PHASES.get(phase, phase).lower()}, {done} of {of}{time_left}.")
-    st.button("Cancel", on_click=layout.close, key="map/cancel_placing", help="Leave them among their neighbours")
 
 
 @st.fragment(run_every=0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +75,44 @@ def route(run: Run, kind: str, a: np.ndarray, b: np.ndarray, tell: Tell = lambda
         kind, pictures(run, path), paths.log_prior_density(path), paths.to_data(path, data),
         paths.image_length(path, decode), settled,
     )  # fmt: skip
+
+
+class Closed(Exception):
+    """Nobody wants the path any more."""
+
+
+class Search:
+    """The search for the slow path from point a (d,) to b (d,), in a thread of its own, so that the page lives on."""
+
+    def __init__(self, run: Run, a: np.ndarray, b: np.ndarray) -> None:
+        self.found: Route | None = None
+        self.problem = ""
+        self.share, self.left = 0.0, float("nan")  # of the work that is done at most, and seconds of the rest
+        self._closed, self._began = False, time.monotonic()
+
+        def work() -> None:
+            try:
+                self.found = route(run, METRIC, a, b, self._tell)
+            except Closed:
+                pass
+            except (ValueError, RuntimeError) as error:
+                self.problem = str(error)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def _tell(self, done: int, of: int) -> None:
+        if self._closed:
+            raise Closed
+        self.share, self.left = done / of, (time.monotonic() - self._began) * (of - done) / done
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was found, or will not be."""
+        return self._closed or self.found is not None or bool(self.problem)
+
+    def close(self) -> None:
+        """End it at its next step."""
+        self._closed = True
 
 
 def classes(run: Run) -> list[str]:

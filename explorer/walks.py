@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from explorer import charting, controls, live, pictures, route_figures, routes, 
 from explorer.figures import CONFIG
 from explorer.opened import Run
 from explorer.paths import Attribute
-from explorer.routes import EVERY, KINDS, METRIC, REST, STRAIGHT, Route
+from explorer.routes import EVERY, KINDS, METRIC, REST, STRAIGHT, Route, Search
 from explorer.understanding import Understood
 
 SELECTION = "the map's selection"
@@ -37,8 +36,8 @@ def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, 
     """The scrubber of one kind of path, and all kinds under it."""
     kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), key="paths/kind", help="How to get there")
     every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind)
-    route = next(route for route in every if route.kind == kind)
-    key = f"{kind}/{hash((str(one.latent), str(other.latent)))}"
+    route = next((route for route in every if route.kind == kind), every[0])  # until the slow one is found
+    key = f"{route.kind}/{hash((str(one.latent), str(other.latent)))}"
     note = f"{route.length:.1f} moved in all"
     _scrub(run, Walk(key, "Along the path", routes.SHARES, route.frames, 0.0, note), one.seen)
     for each in every:
@@ -106,35 +105,45 @@ def _chosen_attribute(run: Run, left: st.delta_generator.DeltaGenerator) -> tupl
 
 
 def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
-    """The paths of all kinds, each computed once for two ends; the slow one only where it is the `kind` wanted."""
+    """The paths of all kinds, each computed once for two ends; the slow one only where it is the `kind` wanted, and
+    then it is there once it is found.
+    """
     wanted = (run.checkpoint.digest, a.tobytes(), b.tobytes())
     known, found = st.session_state.get("paths/routes", (None, {}))
     if known != wanted:
         found = {each: routes.route(run, each, a, b) for each in KINDS if each != METRIC}
         st.session_state["paths/routes"] = (wanted, found)
-    if kind not in found:
-        found[kind] = _shortest(run, a, b)
+    of, search = st.session_state.get("paths/search", (None, None))
+    if search and (of != wanted or kind != METRIC):
+        search.close()
+        del st.session_state["paths/search"]
+        search = None
+    if kind == METRIC and METRIC not in found:
+        if search is None:
+            search = Search(run, a, b)
+            st.session_state["paths/search"] = (wanted, search)
+        if search.found:
+            found[METRIC] = search.found
+        else:
+            _shortest(search)
     return list(found.values())
 
 
-def _shortest(run: Run, a: np.ndarray, b: np.ndarray) -> Route:
-    """The slow path, behind a bar; whatever a person does meanwhile ends its search."""
-    place, started = st.empty(), time.monotonic()
-    with place.container():
-        bar = st.progress(0.0, "Looking for the shortest path …")
-        st.button("Cancel", on_click=_straight, help="Show the straight path instead")
+def _shortest(search: Search) -> None:
+    """How far the search is, or why it ended."""
+    if search.problem:
+        st.error(controls.literal(f"The search for the shortest path ended early: {search.problem}"))
+        return
 
-    def tell(done: int, of: int) -> None:
-        left = (time.monotonic() - started) * (of - done) / done
-        bar.progress(done / of, f"Looking for the shortest path: at most {left:.0f} s left")
+    def cancel() -> None:
+        search.close()
+        st.session_state["paths/kind"] = STRAIGHT
 
-    found = routes.route(run, METRIC, a, b, tell)
-    place.empty()
-    return found
+    def say() -> tuple[float, str]:
+        left = f": at most {search.left:.0f} s left" if search.share else ""
+        return search.share, f"Looking for the shortest path{left}. The straight one is shown."
 
-
-def _straight() -> None:
-    st.session_state["paths/kind"] = STRAIGHT
+    controls.follow(search, say, cancel, key="paths/cancel", help="End the search; the straight path stays")
 
 
 def _scrub(run: Run, walk: Walk, seen: np.ndarray) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from canvas import READY, shown
+from conftest import ROOT, served
 from PIL import Image
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
+from trainings import until
 
 import trainer
-from explorer import pictures, route_figures, routes
+from explorer import paths, pictures, route_figures, routes
 from explorer.charting import Selected
 from explorer.opened import Run
 from explorer.paths import Attribute
@@ -132,6 +137,26 @@ def test_without_labels_a_selection_is_what_an_attribute_is_made_of(monkeypatch:
     assert options(along_an_attribute("vae-digits", mask))["With"] == ["the map's selection"]
 
 
+def test_a_search_that_is_closed_or_fails_is_over(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = routes.latents(digits)[:2]
+    found = routes.Search(digits, a, b)
+    until(lambda: found.is_over)
+    assert found.found and found.found.settled and found.found.kind == routes.METRIC and 0 < found.share <= 1
+    monkeypatch.setattr(paths, "SETTLED", float("-inf"))
+    monkeypatch.setattr(paths, "LONGEST", 10**9)
+    before = threading.active_count()
+    endless = routes.Search(digits, a, b)
+    until(lambda: endless.share > 0)
+    assert not endless.is_over and endless.left > 0
+    endless.close()
+    assert endless.is_over and endless.found is None
+    until(lambda: threading.active_count() == before)
+    monkeypatch.setattr(paths, "pulled_back", lambda *given: (_ for _ in ()).throw(RuntimeError("no memory")))
+    failed = routes.Search(digits, a, b)
+    until(lambda: failed.is_over)
+    assert failed.problem == "no memory"
+
+
 def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, digits: Run) -> None:
     page.goto(f"{app}/paths?checkpoint=vae-digits")
     page.wait_for_selector(READY)
@@ -155,6 +180,26 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     expect(page.get_by_text("Resampled images of the two groups")).to_be_visible()
     expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":0}')
     assert near(shown(page)[1], ends[0])
+
+
+def test_the_search_for_the_shortest_path_is_cancelled(page: Page, tmp_path: Path, digits: Run) -> None:
+    command = [sys.executable, "-m", "streamlit", "run", "tests/endless_path.py"]
+    with served(tmp_path, command, PYTHONPATH=str(ROOT)) as url:
+        page.goto(f"{url}/paths?checkpoint=vae-digits")
+        page.wait_for_selector(READY, timeout=90_000)
+        page.get_by_text("Shortest on screen").click()
+        expect(page.get_by_text(re.compile(r"Looking for the shortest path: at most \d+ s left"))).to_be_visible()
+        page.locator(".track input").press("End")  # the page lives on
+        expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":1}')
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        expect(page.get_by_role("radio", name="Straight")).to_be_checked()
+        expect(page.get_by_text("Through the data: the images move")).to_be_visible()
+        expect(page.get_by_text("Shortest on screen: the images move")).to_have_count(0)
+        page.get_by_text("Spherical", exact=True).first.click()  # the search is over: the page answers
+        a, b = (digits.image(number)[1]["z"][0].numpy().astype(np.float64).round(4) for number in (0, 1))
+        length = routes.route(digits, routes.SPHERICAL, a, b).length
+        expect(page.get_by_text(f"{length:.1f} moved in all").first).to_be_visible()
 
 
 def test_a_path_from_a_drawing_to_an_upload(page: Page, app: str, tmp_path: Path) -> None:
