@@ -76,10 +76,10 @@ class Job:
                 return WAITING
             if saved is None or (self.runs() and there < self.begun):  # what is there is of an earlier process
                 return STARTING
-            return ENDING if _is_measured(saved) else RUNNING
+            return ENDING if _is_measured(saved) or trainer.is_measured(self.path) else RUNNING
         weights, latest = (modified(self.path / name) for name in ("model.safetensors", "state.safetensors"))
-        if saved is None or weights < max(self.begun, latest):
-            return DIED  # whole files are written last
+        if saved is None or not weights or weights < max(self.begun, latest):
+            return DIED  # whole files are written last, and the weights of a checkpoint are among them
         return FINISHED if saved.config.steps_done >= saved.config.training["steps"] or not latest else STOPPED
 
     def last_words(self, lines: int = 6) -> str:

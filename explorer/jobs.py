@@ -2,7 +2,7 @@
 
 A job is described by a file in the person's folder, beside the log of what the process says. It goes on when the page,
 the session or the server ends, and whoever looks later finds it there. A training that a terminal started is a job
-too, known by the lock that it holds on its folder.
+too, known by the lock that it holds on its folder, or by a folder that it left without weights.
 """
 
 from __future__ import annotations
@@ -35,9 +35,16 @@ def jobs() -> list[Job]:
         job for path in (trainer.home() / "jobs").glob("*.json") if (job := read(path)) and job.path.parent == root
     ]
     known = {job.folder for job in found}
-    others = [path for path in root.glob("*/") if str(path) not in known and trainer.is_trained(path)]
+    others = [
+        path for path in root.glob("*/") if str(path) not in known and (trainer.is_trained(path) or _broken(path))
+    ]
     found += [Job(str(path), trainer.waits_for(path) or "") for path in others]
     return sorted(found, key=lambda job: -job.begun)
+
+
+def _broken(folder: Path) -> bool:
+    """Whether a training began there that ended before it had weights."""
+    return (folder / "config.json").is_file() and not (folder / "model.safetensors").is_file()
 
 
 def find(name: str) -> Job | None:
@@ -126,7 +133,9 @@ def _short(folder: Path) -> str:
 
 
 def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
-    command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *_threads(device), "--queue"]
+    count = threads(device)
+    told = [f"--threads={count}"] if count else []
+    command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue"]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
     job = Job(str(folder), device, tuple(command), begun=time.time())
@@ -152,13 +161,15 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     return job
 
 
-def _threads(device: str) -> list[str]:
-    """On the CPU one core is left to this page: a training whose threads wait for each other, and one of them for the
+def threads(device: str) -> int | None:
+    """How many threads a job is told to have; None where it is not told.
+
+    On the CPU one core is left to this page: a training whose threads wait for each other, and one of them for the
     page, lost more than half of its pace on two cores, and the page waited too. OMP_NUM_THREADS overrules this.
     """
     if device != "cpu" or "OMP_NUM_THREADS" in os.environ:
-        return []
-    return [f"--threads={max(1, processes.cores() - 1)}"]
+        return None
+    return max(1, processes.cores() - 1)
 
 
 # ---- end, delete, order

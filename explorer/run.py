@@ -15,6 +15,7 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import trainer
+from explorer import jobs
 from explorer.opened import Run
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
@@ -109,4 +110,5 @@ def estimate(model: str, options: dict[str, Any], training: dict[str, Any], _ima
     from trainer import models
 
     kind = models.get(model)
-    return trainer.estimate(model, kind.Options.read(options), trainer.TrainOptions.read(training), _images)
+    steps = trainer.TrainOptions.read(training)
+    return trainer.estimate(model, kind.Options.read(options), steps, _images, jobs.threads("cpu"))

@@ -81,6 +81,12 @@ def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
         st.markdown(f"{said}: place {place} of {len(line)} in the line for {job.device}")
     elif state in (RUNNING, ENDING) and checkpoint:
         _progress(said, checkpoint)
+    elif state == DIED and not job.begun:
+        st.error(
+            f"{said} in the terminal that started it, before it had weights. “Go on” takes it up from what was saved "
+            f"last, and so does the command below. If it is not worth that, delete it."
+        )
+        st.code(f"python -m trainer resume {job.path.parent.name}/{job.name}", language=None)
     elif state == DIED:
         st.error(f"{said}. The last lines of its log:")
         st.code(job.last_words() or "(nothing)", language=None)

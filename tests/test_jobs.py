@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commandline import REPOSITORY, call, environment
 from pydantic import Field
+from streamlit.testing.v1 import AppTest
 from trainings import reaches, until, working_for
 
 import trainer
@@ -32,7 +33,7 @@ from explorer.job import (
     last_step,
     options_of,
 )
-from trainer import fit, models, snapshots, turns
+from trainer import fit, lock, models, report, snapshots, turns
 from trainer.forecast import estimate
 from trainer.options import Options, needs
 from trainer.train import TrainOptions
@@ -187,6 +188,51 @@ def test_a_training_of_a_terminal_is_a_job_too(places: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_training_of_a_terminal_that_was_killed_early_is_listed_and_goes_on(places: Path) -> None:
+    folder = places / "checkpoints" / "mine"
+    command = [sys.executable, "-m", "trainer", "train", "vae", "--data=digits", "--size=200", "--hidden", "8"]
+    command += ["--steps=2000000", "--every=50", "--device=cpu", f"--out={folder}"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment(), stderr=subprocess.DEVNULL)
+    until(lambda: (folder / "config.json").is_file())
+    process.kill()
+    process.wait()
+    assert not (folder / "model.safetensors").exists()
+    (job,) = jobs.jobs()
+    assert job.name == "mine" and job.state() == DIED and not job.is_alive()
+
+    page = AppTest.from_function(page_of_train, default_timeout=60).run()
+    assert not page.exception
+    assert "mine** died in the terminal" in page.error[0].value
+    assert page.code[0].value == "python -m trainer resume checkpoints/mine"
+    next(button for button in page.button if button.label == "Go on").click().run()
+    assert not page.exception
+    again = jobs.find("mine")
+    assert again and again.pid
+    reaches(again, RUNNING)
+    jobs.stop(again)
+    reaches(again, STOPPED)
+
+
+def page_of_train() -> None:
+    import trainer
+    from explorer.pages import train
+
+    train.show(trainer.checkpoints(), {})
+
+
+def test_what_a_terminal_measures_is_not_said_to_train(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = places / "checkpoints" / "mine"
+    assert call("train", "pca", "--data", "digits", "--size", 200, "--out", folder, "--device", "cpu") == 0
+    assert jobs.jobs() == []
+    seen: list[str] = []
+    monkeypatch.setattr(report, "measure", lambda folder, device: seen.append(jobs.jobs()[0].state()))
+    assert call("measure", folder, "--device", "cpu") == 0
+    assert seen == [ENDING]
+    with lock.alone(folder):
+        assert jobs.jobs()[0].state() == RUNNING
+    assert jobs.jobs() == []
+
+
 def test_two_folders_of_checkpoints_share_a_name(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = jobs.start("same", "pca", {"data": "digits"}, device="cpu")
     reaches(first, FINISHED)
@@ -239,9 +285,19 @@ def test_a_page_keeps_a_core(cores: int, said: str, places: Path, monkeypatch: p
     monkeypatch.delenv("OMP_NUM_THREADS")
     job = jobs.start("one", "pca", {"data": "digits"}, device="cpu")
     assert said in job.command
-    assert jobs._threads("cuda") == []
+    assert jobs.threads("cuda") is None
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert jobs._threads("cpu") == []
+    assert jobs.threads("cpu") is None
+
+
+def test_an_estimate_has_the_threads_of_the_training(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    images, kind = trainer.load_data("digits", "train", 100), models.get("vae")
+    before, seen, batch = torch.get_num_threads(), set(), images.batch
+    monkeypatch.setattr(images, "batch", lambda *given: seen.add(torch.get_num_threads()) or batch(*given))
+    estimate("vae", kind.Options.read({"hidden": (8,)}), TrainOptions.read({}), images, threads=before + 2)
+    assert seen == {before + 2} and torch.get_num_threads() == before
 
 
 def test_a_duplicate_is_the_same(places: Path) -> None:

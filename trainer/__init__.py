@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from trainer.files import replacing, write_text
     from trainer.forecast import Estimate, estimate
     from trainer.latent import Codes, Density, Gaussian, Latent, LatentModel, Part
-    from trainer.lock import alone, is_trained
+    from trainer.lock import alone, is_measured, is_trained
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
     from trainer.options import Options
@@ -81,6 +81,7 @@ _HOME = {
     "grid": "trainer.sheet",
     "home": "trainer.places",
     "ink_box": "trainer.look",
+    "is_measured": "trainer.lock",
     "is_trained": "trainer.lock",
     "load": "trainer.checkpoint",
     "load_data": "trainer.data:load",
@@ -139,6 +140,7 @@ __all__ = [
     "grid",
     "home",
     "ink_box",
+    "is_measured",
     "is_trained",
     "load",
     "load_data",

@@ -12,7 +12,7 @@ from pydantic import Field
 from trainer import checkpoint, data, distributed, models, stage_command, stages, turns
 from trainer.config import Resumed, now, versions
 from trainer.files import replacing
-from trainer.lock import alone
+from trainer.lock import alone, measuring
 from trainer.options import Options
 from trainer.stage import base_folder
 from trainer.train import TrainOptions
@@ -81,7 +81,7 @@ def _measure(folder: tyro.conf.Positional[Path], /, device: str = "auto") -> Non
     from trainer.report import measure
 
     checkpoint.describe(folder)  # which says it where there is none
-    with alone(folder):
+    with measuring(folder):
         measure(folder, devices.choose(device))
     print(f"measured {folder}: {', '.join(map(' '.join, checkpoint.describe(folder).config.measured.items()))}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +28,25 @@ class Estimate:
     seconds: float | None  # of all steps on this machine's CPU; None where there is a closed form
 
 
-def estimate(name: str, options: Options, training: TrainOptions, images: Images) -> Estimate:
-    """Take a few steps of a model of its own, on the CPU. Raises ValueError if there is no such model of these images.
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-    The random state of the caller stays as it is.
+
+def estimate(
+    name: str, options: Options, training: TrainOptions, images: Images, threads: int | None = None
+) -> Estimate:
+    """Take a few steps of a model of its own, on the CPU, with as many threads as the training will have if that is
+    given. Raises ValueError if there is no such model of these images.
+
+    The random state and the threads of the caller stay as they are.
     """
-    with torch.random.fork_rng([]), torch.enable_grad():
+    with torch.random.fork_rng([]), torch.enable_grad(), _threads(threads):
         model = models.get(name)(images.shape, options)
         parameters = sum(p.numel() for p in model.parameters())
         pixels = len(images) * model.pixels

@@ -31,8 +31,20 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def measuring(folder: Path) -> Iterator[None]:
+    """Hold the folder of a checkpoint, and its weights too, so that it is seen that it is only measured."""
+    with alone(folder), alone(folder / "model.safetensors"):
+        yield
+
+
+def is_measured(folder: Path) -> bool:
+    """Whether a process measures a folder's checkpoint now, without training it."""
+    return is_trained(folder / "model.safetensors")
+
+
 def is_trained(folder: Path) -> bool:
-    """Whether a process, started from wherever, trains in a folder now or waits to."""
+    """Whether a process, started from wherever, trains in a folder now or waits to, or measures it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # it is not there, or nobody's business

@@ -63,7 +63,7 @@ def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links
     if checkpoint:
         st.button("Explore", type="primary", icon=":material/tune:", on_click=controls.explore,
                   args=(links["traversals"], name), help="Opens its traversals")  # fmt: skip
-    if whole and (whole.path / "state.safetensors").is_file():
+    if whole and ((whole.path / "state.safetensors").is_file() or not checkpoint):
         planned = whole.config.training["steps"]
         done = last_step(whole) >= planned
         more = st.number_input("More steps", int(done), 10_000_000, min(planned, 10_000_000) if done else 0, width=140,
