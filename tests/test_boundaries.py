@@ -67,6 +67,7 @@ ORDER: dict[str, float] = {  # a module may import from lower ranks only; pages 
     "explorer.walks": 2.8,
     "explorer.route_figures": 1.6,
     "explorer.packet": 0,
+    "explorer.parts": 0,
     "explorer.budget": 0,
     "explorer.pictures": 0,
     "explorer.progress": 0,

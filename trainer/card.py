@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trainer import data
 from trainer.config import Config
 from trainer.data import Images
 from trainer.latent import Gaussian, LatentModel
+from trainer.measuring import MEASURED
 from trainer.summary import Summary
 from trainer.trainable import Trainable
 
@@ -16,23 +18,37 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     from_file = f" (from {config.model_file})" if config.model_file else ""
-    lines = [
-        f"# {name}",
-        "",
+    about = (
         f"A `{config.model}`{from_file} on `{config.data.title}`{size}, images of {' × '.join(map(str, config.shape))} "
-        f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps.",
-        "",
-        *training_lines(config),
-        "",
-        f"Measured on {min(len(test), 10_000):,} images of the test split, per image, with the pixels as they are (not "
-        f"binarised); seed of the training: {config.training.get('seed', 0)}.",
-        "",
-        *terms_table(model, summary),
-        "",
+        f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps."
+    )
+    found = [
         *(f"* {what}: {value}" for what, value in model.facts().items()),
         *dimension_lines(model, summary),
         *code_lines(model, summary),
         *([f"* preview: {model.sample_note}"] if model.sample_note else []),
+    ]
+    how = ", per image, with the pixels as they are (not binarised)"
+    return laid_out(name, config, about, f"{min(len(test), MEASURED):,} images of the test split{how}",
+                    terms_table(model, summary), found)  # fmt: skip
+
+
+def laid_out(
+    name: str, config: Config, about: str, measured_on: str, table: Sequence[str], found: Sequence[str]
+) -> str:
+    """A card of any kind: what it is, how it was made, the table of its terms, what else was found, and its data."""
+    lines = [
+        f"# {name}",
+        "",
+        about,
+        "",
+        *training_lines(config),
+        "",
+        f"Measured on {measured_on}; seed of the training: {config.training.get('seed', 0)}.",
+        "",
+        *table,
+        "",
+        *found,
         "",
         "Data: " + data.about(config.data.name),
     ]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import data
-from trainer.card import terms_table, training_lines
+from trainer.card import laid_out, terms_table
 from trainer.config import Config
 from trainer.data import Images
 from trainer.files import write_text
@@ -44,22 +43,13 @@ class StageReport:
 def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Figures, test: Images) -> str:
     """README.md of a stage's folder."""
     base = name.rpartition("/")[0]
-    lines = [
-        f"# {name}",
-        "",
+    about = (
         f"A `{config.model}` on top of `{base}`, on `{config.data.title}`: {config.parameters:,} parameters, "
-        f"{config.steps_done:,} steps. It goes with the weights {config.base} of `{base}` only.",
-        "",
-        *training_lines(config),
-        "",
-        f"Measured on {min(len(test), MEASURED):,} images of the test split; seed of the training: "
-        f"{config.training.get('seed', 0)}.",
-        "",
-        *terms_table(stage, summary),
-        "",
+        f"{config.steps_done:,} steps. It goes with the weights {config.base} of `{base}` only."
+    )
+    found = [
         *(f"* {what}: {value:.1f} {unit}" for what, (value, unit) in figures.items()),
         *(f"* {what}: {value}" for what, value in stage.facts().items()),
-        "",
-        "Data: " + data.about(config.data.name),
     ]
-    return "\n".join(lines) + "\n"
+    measured_on = f"{min(len(test), MEASURED):,} images of the test split"
+    return laid_out(name, config, about, measured_on, terms_table(stage, summary), found)

@@ -13,33 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from explorer.live import LIMIT, SHARED, script
+from explorer.live import LIMIT
 from explorer.packet import Packet
+from explorer.parts import parts
 
 if TYPE_CHECKING:
     from explorer.codes import Box, Candidates
 
-_HERE = Path(__file__).parent
 _SCRIPTS = ("decodes", "painting", "edits", "choosing", "palette", "stage", "board")
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-_mount = st.components.v2.component(
-    "code_board",
-    html=_read("board.html"),
-    css=_read("board.css"),
-    js="\n".join([*(script(f"{name}.js") for name in SHARED), *(_read(f"{name}.js") for name in _SCRIPTS)]),
-)
+_mount = st.components.v2.component("code_board", **parts("board", "board", _SCRIPTS))
 
 
 @dataclass(frozen=True)

@@ -16,32 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from explorer.packet import Packet
+from explorer.parts import parts
 
 LIMIT = 2 * 2**20  # bytes of pictures in one payload: a release may not cost more
 
-_HERE = Path(__file__).parent
-SHARED = ("pixels", "elements")  # scripts that other components are made with too
-_SCRIPTS = (*SHARED, "memory", "drawing", "building", "picking", "talking", "canvas")
-
-
-def script(name: str) -> str:
-    """The text of one of this component's files."""
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-_mount = st.components.v2.component(
-    "live_canvas",
-    html=script("canvas.html"),
-    css=script("canvas.css"),
-    js="\n".join(script(f"{name}.js") for name in _SCRIPTS),
-)
+_SCRIPTS = ("memory", "drawing", "building", "picking", "talking", "canvas")
+_mount = st.components.v2.component("live_canvas", **parts("live", "canvas", _SCRIPTS))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,8 +20,9 @@ import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from explorer.figures import AMOUNTS, CLASSES
-from explorer.live import LIMIT, SHARED, script
+from explorer.live import LIMIT
 from explorer.packet import Packet
+from explorer.parts import parts, scripts
 
 if TYPE_CHECKING:
     from explorer.cloud import Cloud, Column
@@ -30,22 +30,9 @@ if TYPE_CHECKING:
 GRID_LIMIT = 2**20  # bytes of decodes of one view
 PER_POINT = 16  # bytes of a point besides its thumbnail
 
-_HERE = Path(__file__).parent
 _SCRIPTS = ("camera", "cloud", "scatter", "legend", "peek", "over", "looks", "talking", "pointing", "map")
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-_shared = [script(f"{name}.js") for name in SHARED]
-_map = st.components.v2.component(
-    "latent_map",
-    html=_read("map.html"),
-    css=_read("map.css"),
-    js="\n".join([*_shared, *(_read(f"{name}.js") for name in _SCRIPTS)]),
-)
-_feed = st.components.v2.component("latent_map_feed", html="<span></span>", js="\n".join([*_shared, _read("feed.js")]))
+_map = st.components.v2.component("latent_map", **parts("map", "map", _SCRIPTS))
+_feed = st.components.v2.component("latent_map_feed", html="<span></span>", js=scripts("map", ["feed"]))
 
 Place = tuple[float, float]
 

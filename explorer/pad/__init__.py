@@ -6,7 +6,6 @@ what a model is shown does not depend on a browser.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,18 +13,14 @@ import streamlit as st
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from explorer.parts import parts
+
 STROKES, POINTS = 200, 5_000  # at most, in one drawing
 OUTSIDE = 1.0  # how far outside the pad a point may lie
 SUPERSAMPLING = 4  # an edge pixel has 4 × 4 subpixels
 LARGEST = 1024  # pixels on a side
 
-_HERE = Path(__file__).parent
-_mount = st.components.v2.component(
-    "drawing_pad",
-    html=(_HERE / "pad.html").read_text(encoding="utf-8"),
-    css=(_HERE / "pad.css").read_text(encoding="utf-8"),
-    js=(_HERE / "pad.js").read_text(encoding="utf-8"),
-)
+_mount = st.components.v2.component("drawing_pad", **parts("pad", "pad", ["pad"], shared=()))
 
 Coordinate = Annotated[float, Field(ge=-OUTSIDE, le=1 + OUTSIDE, allow_inf_nan=False)]
 
