@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SHARED = ("pixels", "elements")  # scripts of the live canvas that other components are made with too
 
 
-def parts(folder: str, face: str, names: Sequence[str], shared: Sequence[str] = SHARED) -> dict[str, str]:
+def parts(folder: str, face: str, names: Sequence[str], shared: Sequence[str] = SHARED) -> dict[str, Any]:
     """What Streamlit makes a component of: `face`.html and `face`.css of a folder beside this file, and its scripts."""
     return {
         "html": _text(f"{folder}/{face}.html"),
