@@ -35,8 +35,11 @@ def fresh(name: str = "vae", shape: tuple[int, int, int] = (1, 8, 8), **options:
     """A small model; it is drawn, and the noise begins, from the same seed each time."""
     torch.manual_seed(0)
     kind = models.get(name)
-    small = {"hidden": (8,), "latents": 2, "channels": 4, "codes": 8, "dims": 2, "restart": 1}
-    taken = {field: value for field, value in small.items() if field in kind.Options.model_fields}
+    small = {"hidden": (8,), "latents": 2, "channels": 4, "codes": 8, "dims": 2, "restart": 1, "classes": 10}
+    fields = kind.Options.model_fields
+    taken = {field: value for field, value in small.items() if field in fields}
+    if "latents" in fields and isinstance(fields["latents"].default, tuple):
+        taken["latents"] = (2, 2)
     model = kind(shape, kind.Options.read({**taken, **options}))
     torch.manual_seed(1)
     return model

@@ -92,6 +92,7 @@ def test_torchrun_with_two_processes_is_the_run_of_one(tmp_path: Path) -> None:
     ["beta_vae", *SMALL, "--capacity", 3, "--capacity-steps", 20, "--samples", 2],  # not linear in the batch mean
     ["vae", *RUN, "--batch", 8, "--net", "conv", "--channels", 4],
     ["vq_vae", *RUN[:-2], "--batch", 32, "--codes", 8, "--dims", 4, "--channels", 4, "--stages", 1, "--restart", 2],
+    ["semi_supervised", *SMALL, "--labels", 20, "--classifier", 8, "--dropout", 0, "--warm-up", 6],
     ["ppca", *RUN[:4], *RUN[-4:]],  # begins in the first process and has nothing left to train
 ])  # fmt: skip
 def test_two_processes_are_the_run_of_one(more: list[Any], tmp_path: Path, said: Path) -> None:

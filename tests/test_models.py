@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from torch import Tensor
 from trainer import checkpoint, models
 from trainer.config import Config, Data, now
 from trainer.data import Images
-from trainer.latent import Codes, Density, Gaussian, LatentModel, Part
+from trainer.latent import Codes, Density, Gaussian, Label, LatentModel, Part, Visible
 from trainer.likelihood import log_weights
 from trainer.models.pca import principal_components
 from trainer.train import TrainOptions, train
-from trainer.trainable import Shape
+from trainer.trainable import EXTRA, Shape, total
 
 SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50), (1, 112, 92), (3, 128, 128)]
 WAVES: list[Shape] = [(1, 1, 64), (2, 1, 1001)]  # for models that refuse images of several rows
@@ -26,6 +27,8 @@ SMALL: dict[str, Any] = {
     "hidden": (16,),
     "channels": 8,
     "codes": 8,
+    "components": 8,
+    "classes": 3,
     "dims": 4,
 }  # with 4, all ReLUs of a stage may start dead
 
@@ -60,14 +63,18 @@ def shapes_of(name: str) -> list[Shape]:
 
 @cache
 def noise_images(shape: Shape) -> Images:
-    """24 images of random bytes."""
+    """24 images of random bytes, of three classes."""
     generator = torch.Generator().manual_seed(sum(shape))
-    return Images("noise", torch.randint(0, 256, (24, *shape), generator=generator, dtype=torch.uint8))
+    pixels = torch.randint(0, 256, (24, *shape), generator=generator, dtype=torch.uint8)
+    return Images("noise", pixels, torch.arange(24) % 3, ("a", "b", "c"))
 
 
 def options_of(name: str, net: str | None) -> dict[str, Any]:
     fields = models.get(name).Options.model_fields
-    return {key: value for key, value in {**SMALL, **({"net": net} if net else {})}.items() if key in fields}
+    chosen = {key: value for key, value in {**SMALL, **({"net": net} if net else {})}.items() if key in fields}
+    if "latents" in fields and not isinstance(fields["latents"].default, int):  # a size for each of several levels
+        chosen["latents"] = (4, 3, 2)
+    return chosen
 
 
 def build(case: tuple[str, str | None], shape: Shape) -> LatentModel:
@@ -89,6 +96,17 @@ def some(shape: Shape, count: int = 5) -> torch.Tensor:
     return noise_images(shape).batch(torch.arange(count))
 
 
+def told(model: LatentModel, count: int = 5) -> dict[str, Tensor]:
+    """What a model is told of these images."""
+    return noise_images(model.shape).given(torch.arange(count), model)
+
+
+def equal(one: Tensor, other: Tensor) -> bool:
+    """The same numbers, and hidden pixels (NaN) at the same places."""
+    shown = [values.nan_to_num(9.0) if values.is_floating_point() else values for values in (one, other)]
+    return one.dtype == other.dtype and torch.equal(*shown)
+
+
 @each_pair(cases())
 @torch.no_grad()
 def test_latents_agree_with_the_space(case: tuple[str, str | None], shape: Shape) -> None:
@@ -98,12 +116,12 @@ def test_latents_agree_with_the_space(case: tuple[str, str | None], shape: Shape
     for name, part in model.space.items():
         part.check(name, z[name])
         assert len(z[name]) == len(x)
-        assert z[name].isfinite().all()
+        assert isinstance(part, Visible) or z[name].isfinite().all()
     again = model.encode(x)
-    assert all(torch.equal(z[name], again[name]) for name in z)
+    assert all(equal(z[name], again[name]) for name in z)
     alone = model.encode(x[2:3])
     for name in z:
-        torch.testing.assert_close(alone[name][0], z[name][2], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(alone[name][0], z[name][2], rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
 @each_pair(cases())
@@ -118,11 +136,13 @@ def test_a_prior_sample_decodes_into_an_image(case: tuple[str, str | None], shap
     assert float(images.min()) >= 0 and float(images.max()) <= 1
     assert float(images.std()) > 0
     same = model.sample(6, generator=torch.Generator().manual_seed(3))
-    assert all(torch.equal(z[name], same[name]) for name in z)
+    assert all(equal(z[name], same[name]) for name in z)
     cold, again = model.sample(6, temperature=0.0), model.sample(6, temperature=0.0)
     for name, part in model.space.items():
-        assert torch.equal(cold[name], again[name]) and torch.equal(cold[name], cold[name][:1].expand_as(cold[name]))
-        assert isinstance(part, Codes) or int(cold[name].count_nonzero()) == 0
+        assert equal(cold[name], again[name]) and equal(cold[name], cold[name][:1].expand_as(cold[name]))
+        assert not isinstance(part, Gaussian) or int(cold[name].count_nonzero()) == 0
+        if isinstance(part, Label):  # all classes at once
+            assert (cold[name] > 0).all()
 
 
 @each_pair(cases())
@@ -131,8 +151,8 @@ def test_what_is_given_is_kept(case: tuple[str, str | None], shape: Shape) -> No
     model, x = build(case, shape), some(shape)
     for name, part in model.space.items():
         given = {name: part.draw(len(x), generator=torch.Generator().manual_seed(8))}
-        assert torch.equal(model.encode(x, given)[name], given[name])
-        assert torch.equal(model.sample(len(x), given)[name], given[name])
+        assert equal(model.encode(x, given)[name], given[name])
+        assert equal(model.sample(len(x), given)[name], given[name])
         assert list(model.encode(x, given)) == list(model.sample(len(x), given)) == list(model.space)
 
 
@@ -142,28 +162,32 @@ def test_points_and_back(case: tuple[str, str | None], shape: Shape) -> None:
     model = build(case, shape)
     z = model.sample(4, generator=torch.Generator().manual_seed(1))
     points = model.points(z)
-    dims = [part.dims for part in model.space.values() if isinstance(part, Gaussian)]
-    if len(dims) < len(model.space):
+    parts = [part for part in model.space.values() if isinstance(part, Gaussian | Label)]
+    if len(parts) < len(model.space):
         assert points.ndim == 2 and len(points) == 4 and points.isfinite().all()
         with pytest.raises(NotImplementedError, match="codes"):
             model.from_points(points)
         return
-    assert points.shape == (4, sum(dims))
+    assert points.shape == (4, sum(map(dims_of, parts)))
     back = model.from_points(points)
     assert list(back) == list(z)
-    assert all(torch.equal(back[name], z[name]) for name in z)
+    for name, part in model.space.items():
+        error = 1e-9 if isinstance(part, Label) else 0  # no class is quite impossible
+        torch.testing.assert_close(back[name], z[name], rtol=0, atol=error)
 
 
 @each_pair(cases())
 def test_terms_have_a_row_per_image(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape)
-    terms = model.terms(x)
+    terms = model.terms(x, told(model))
     assert terms["reconstruction"].shape == (len(x),)
     for name, values in terms.items():
         assert len(values) == len(x), name
         assert values.isfinite().all(), name
-        part = name.partition("/")[2]
-        assert not part or values.shape == (len(x), dims_of(model.space[part])), name
+        family, _, part = name.partition("/")
+        if part and family != EXTRA:
+            kind = model.space[part]
+            assert values.shape == ((len(x), kind.dims) if isinstance(kind, Gaussian) else (len(x),)), name
     loss = model.loss(terms)
     assert loss.ndim == 0
     assert loss.isfinite()
@@ -176,7 +200,7 @@ def test_the_loss_reaches_every_parameter(case: tuple[str, str | None], shape: S
     assert model.begin(noise_images(shape)) == type(model).closed_form == (not parameters)
     if not parameters:
         return
-    model.loss(model.terms(some(shape, 24))).backward()  # type: ignore[no-untyped-call]
+    model.loss(model.terms(some(shape, 24), told(model, 24))).backward()  # type: ignore[no-untyped-call]
     for name, parameter in parameters.items():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -212,7 +236,7 @@ def test_a_saved_folder_opens_the_same(case: tuple[str, str | None], shape: Shap
     loaded = checkpoint.load(tmp_path / "saved")
     assert not loaded.training
     z, other = model.encode(x), loaded.encode(x)
-    assert all(torch.equal(z[name], other[name]) for name in z)
+    assert all(equal(z[name], other[name]) for name in z)
     assert torch.equal(model.decode(z), loaded.decode(z))
     assert {name: float(knob) for name, knob in model.knobs.items()} == {
         name: float(knob) for name, knob in loaded.knobs.items()
@@ -222,8 +246,8 @@ def test_a_saved_folder_opens_the_same(case: tuple[str, str | None], shape: Shap
 
 
 def dims_of(part: Part) -> int:
-    assert isinstance(part, Gaussian)
-    return part.dims
+    assert isinstance(part, Gaussian | Label)
+    return part.dims if isinstance(part, Gaussian) else part.size
 
 
 @each_case
@@ -238,7 +262,7 @@ def test_measures_and_terms_have_units(case: tuple[str, str | None]) -> None:
     assert set(model.units) <= set(after)
     assert set(model.measures()) <= set(model.units)
     assert all(after[name] == value for name, value in model.measures().items())
-    assert all(name in before for name in model.terms(some(shape)))
+    assert all(name in before for name in model.terms(some(shape), told(model)))
 
 
 @each_case
@@ -259,10 +283,20 @@ def test_a_latent_of_the_wrong_shape_is_refused(case: tuple[str, str | None]) ->
                 with pytest.raises(ValueError, match=f'"{name}" {said}{wanted}'):
                     model.decode({**z, name: values})
             continue
-        with pytest.raises(ValueError, match=rf'"{name}" came as \(2, {part.dims + 1}\), expected \(b, {part.dims}\)'):
-            model.decode({**z, name: torch.zeros(2, part.dims + 1)})
-        with pytest.raises(ValueError, match=rf'"{name}" came as \({part.dims},\)'):
-            model.decode({**z, name: torch.zeros(part.dims)})
+        if isinstance(part, Visible):
+            for values in (z[name][..., 1:], z[name][0]):
+                with pytest.raises(ValueError, match=f'"{name}" came as .*NaN where hidden'):
+                    model.decode({**z, name: values})
+            continue
+        dims = dims_of(part)
+        with pytest.raises(ValueError, match=rf'"{name}" came as \(2, {dims + 1}\).* \(b, {dims}\)'):
+            model.decode({**z, name: torch.zeros(2, dims + 1)})
+        with pytest.raises(ValueError, match=rf'"{name}" came as \({dims},\)'):
+            model.decode({**z, name: torch.zeros(dims)})
+        if isinstance(part, Label):
+            for wrong_sum in (2 * z[name], z[name] - 0.5):
+                with pytest.raises(ValueError, match=f'"{name}" came with negative values or rows of another sum'):
+                    model.decode({**z, name: wrong_sum})
 
 
 def densities() -> list[tuple[str, str | None]]:
@@ -276,12 +310,16 @@ def test_a_density_has_a_row_per_draw_and_image(case: tuple[str, str | None], sh
     assert isinstance(model, Density)
     z, log_q = model.infer(x, 3, generator=torch.Generator().manual_seed(2))
     for name, part in model.space.items():
-        assert z[name].shape == (3, 4, dims_of(part))
+        assert z[name].shape == (3, 4, *(shape if isinstance(part, Visible) else (dims_of(part),)))
     whole = model.log_likelihood(x, z)
     assert log_q.shape == model.log_prior(z).shape == whole.shape == (3, 4)
     again, _ = model.infer(x, 3, generator=torch.Generator().manual_seed(2))
-    assert all(torch.equal(z[name], again[name]) for name in z)
-    assert not torch.equal(z[name][0], z[name][1])
+    assert all(equal(z[name], again[name]) for name in z)
+    for name, part in model.space.items():
+        if isinstance(part, Label):  # a class may be sure
+            assert (z[name].amax(-1) == 1).all() and (z[name].sum(-1) == 1).all()
+        else:
+            assert isinstance(part, Visible) or not torch.equal(z[name][0], z[name][1])
 
 
 @each_pair(densities())
@@ -307,7 +345,9 @@ def test_a_mask_counts_the_visible_pixels(case: tuple[str, str | None], shape: S
 @each_pair(densities())
 @torch.no_grad()
 def test_one_draw_bound_is_minus_the_sum_of_terms(case: tuple[str, str | None], shape: Shape) -> None:
-    """Two ways to the ELBO: log p(x|z) + log p(z) − log q(z|x), and −E[log p(x|z)] with the KL in closed form."""
+    """Two ways to the ELBO: log p(x|z) + log p(z) − log q(z|x), and −E[log p(x|z)] with the KL in closed form. Where a
+    class is given the first bounds log p(x|y), and terms with "kl/y" bound log p(x, y).
+    """
     torch.manual_seed(4)
     model, samples = build(case, shape), 8
     rounds = 400 if model.pixels < 100 else 8
@@ -316,13 +356,11 @@ def test_one_draw_bound_is_minus_the_sum_of_terms(case: tuple[str, str | None], 
         parameter.mul_(2)  # a fresh posterior is so near the prior that a wrong draw would cancel
     x = some(shape, 4)
     generator = torch.Generator().manual_seed(6)
-    bounds = torch.cat([log_weights(model, x, samples, generator) for _ in range(rounds)])  # (s, b)
-    sums = torch.stack(
-        [
-            sum(v.flatten(1).sum(1) if v.ndim > 1 else v for v in model.terms(x).values())
-            for _ in range(rounds * samples)
-        ]
-    )
+    given = told(model, 4)
+    bounds = torch.cat([log_weights(model, x, samples, generator, given) for _ in range(rounds)])  # (s, b)
+    sums = torch.stack([total(model.terms(x, given))["loss"] for _ in range(rounds * samples)])
+    if "y" in given and "kl/y" in model.terms(x, given):
+        bounds = bounds - math.log(dims_of(model.space["y"]))
     error = (bounds.var(0) / len(bounds) + sums.var(0) / len(sums)).sqrt() + 3e-6 * sums.mean(0).abs()
     difference = bounds.mean(0) + sums.mean(0)
     assert (difference.abs() < 5 * error).all(), (difference, error)
@@ -336,7 +374,7 @@ def test_an_unknown_model_is_named_with_the_nearest() -> None:
 @pytest.mark.parametrize("name", models.names())
 def test_options_are_named_where_they_are_wrong(name: str) -> None:
     options = models.get(name).Options
-    size = next(field for field in ("latents", "codes") if field in options.model_fields)
+    size = next(field for field in ("latents", "codes", "components", "observed") if field in options.model_fields)
     with pytest.raises(ValueError, match=f'no option "{size[:-1]}".*"{size}"'):
         options.read({size[:-1]: 3})
     with pytest.raises(ValueError, match=f"{size} came as 0"):
@@ -399,7 +437,8 @@ def blobs(shape: Shape) -> Images:
     tint = 0.5 + 0.5 * torch.rand(64, c, 1, 1, generator=generator)
     y, x = torch.linspace(0, 1, h)[:, None], torch.linspace(0, 1, w)
     distance = (y - centre[:, 0]).square() + (x - centre[:, 1]).square()  # (64, h, w)
-    return Images("blobs", (255 * tint * (-distance / 0.04).exp()[:, None]).round().to(torch.uint8))
+    pixels = (255 * tint * (-distance / 0.04).exp()[:, None]).round().to(torch.uint8)
+    return Images("blobs", pixels, (3 * (centre[:, 0, 0, 0] - 0.2) / 0.6).long(), ("high", "middle", "low"))
 
 
 @each_pair(cases())
@@ -408,7 +447,12 @@ def test_a_short_training_beats_the_mean_image(case: tuple[str, str | None], sha
     torch.manual_seed(0)
     kind = models.get(case[0])
     fields = kind.Options.model_fields
-    quick = {"hidden": (64,), **({"likelihood": "gaussian", "std": 0.05} if "std" in fields else {})}
+    quick = {
+        "hidden": (64,),
+        "binarise": "none",
+        "samples": 1,  # of the weights of many draws of so many pixels one is all, and most steps learn little
+        **({"likelihood": "gaussian", "std": 0.05} if "std" in fields else {}),
+    }
     model = kind(shape, kind.Options.read({**options_of(*case), **{k: v for k, v in quick.items() if k in fields}}))
     x = images.batch(torch.arange(64))
     mean_image = (x - x.mean(0)).square().mean()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trainer.device import choose as choose_device
     from trainer.files import replacing, write_text
     from trainer.forecast import Estimate, estimate
-    from trainer.latent import Codes, Density, Gaussian, Latent, LatentModel, Part
+    from trainer.latent import Codes, Conditional, Density, Gaussian, Label, Latent, LatentModel, Part, Visible
     from trainer.lock import alone, is_measured, is_trained
     from trainer.look import Look, ink_box, mass_centre, stroke_width
     from trainer.models import add as add_models
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.quality import psnr, ssim
     from trainer.sheet import contact_sheet, divisor, drawn, enlarged, grid, reduced, to_bytes
     from trainer.snapshots import Film, load_film
-    from trainer.summary import CodeCounts, Summary, load_summary
+    from trainer.summary import CodeCounts, Errors, Summary, dimension_name, load_summary
     from trainer.train import TrainOptions
     from trainer.train_command import Place, command_words
     from trainer.trainable import total
@@ -48,12 +48,15 @@ _HOME = {
     "Checkpoint": "trainer.checkpoint",
     "CodeCounts": "trainer.summary",
     "Codes": "trainer.latent",
+    "Conditional": "trainer.latent",
     "Config": "trainer.config",
     "Density": "trainer.latent",
+    "Errors": "trainer.summary",
     "Estimate": "trainer.forecast",
     "Film": "trainer.snapshots",
     "Gaussian": "trainer.latent",
     "Images": "trainer.data",
+    "Label": "trainer.latent",
     "Latent": "trainer.latent",
     "LatentModel": "trainer.latent",
     "Look": "trainer.look",
@@ -62,18 +65,22 @@ _HOME = {
     "Place": "trainer.train_command",
     "Summary": "trainer.summary",
     "TrainOptions": "trainer.train",
+    "Visible": "trainer.latent",
     "about_data": "trainer.data:about",
     "add_models": "trainer.models:add",
     "alone": "trainer.lock",
+    "can_complete": "trainer.completion",
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
     "command_words": "trainer.train_command",
+    "complete": "trainer.completion",
     "contact_sheet": "trainer.sheet",
     "data_is_here": "trainer.data:is_here",
     "data_names": "trainer.data:names",
     "describe": "trainer.checkpoint",
     "describe_running": "trainer.checkpoint",
+    "dimension_name": "trainer.summary",
     "divisor": "trainer.sheet",
     "drawn": "trainer.sheet",
     "enlarged": "trainer.sheet",
@@ -107,12 +114,15 @@ __all__ = [
     "Checkpoint",
     "CodeCounts",
     "Codes",
+    "Conditional",
     "Config",
     "Density",
+    "Errors",
     "Estimate",
     "Film",
     "Gaussian",
     "Images",
+    "Label",
     "Latent",
     "LatentModel",
     "Look",
@@ -121,18 +131,22 @@ __all__ = [
     "Place",
     "Summary",
     "TrainOptions",
+    "Visible",
     "about_data",
     "add_models",
     "alone",
+    "can_complete",
     "check_name",
     "checkpoints",
     "choose_device",
     "command_words",
+    "complete",
     "contact_sheet",
     "data_is_here",
     "data_names",
     "describe",
     "describe_running",
+    "dimension_name",
     "divisor",
     "drawn",
     "enlarged",

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from trainer import data
 from trainer.config import Config
 from trainer.data import Images
-from trainer.latent import Gaussian, LatentModel
+from trainer.latent import Gaussian, LatentModel, Visible
 from trainer.measuring import MEASURED
-from trainer.summary import Summary
-from trainer.trainable import Trainable
+from trainer.summary import Summary, dimension_name
+from trainer.trainable import EXTRA, Figures, Trainable
 
 
-def card(name: str, config: Config, model: LatentModel, summary: Summary, test: Images) -> str:
+def card(name: str, config: Config, model: LatentModel, summary: Summary, figures: Figures, test: Images) -> str:
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     from_file = f" (from {config.model_file})" if config.model_file else ""
@@ -23,12 +23,14 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, test: 
         f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps."
     )
     found = [
+        *(f"* {what}: {value:.2f} {unit}" for what, (value, unit) in figures.items()),
         *(f"* {what}: {value}" for what, value in model.facts().items()),
         *dimension_lines(model, summary),
         *code_lines(model, summary),
-        *([f"* preview: {model.sample_note}"] if model.sample_note else []),
+        *error_lines(config, summary),
+        *preview_lines(model),
     ]
-    how = ", per image, with the pixels as they are (not binarised)"
+    how = ", per image, with the pixels as they are unless this says otherwise"
     return laid_out(name, config, about, f"{min(len(test), MEASURED):,} images of the test split{how}",
                     terms_table(model, summary), found)  # fmt: skip
 
@@ -106,7 +108,7 @@ def terms_table(model: Trainable, summary: Summary) -> list[str]:
     rows = ["| term | mean | standard error | median | unit |", "| --- | --- | --- | --- | --- |"]
     names = [name.removeprefix("mean/") for name in summary.arrays if name.startswith("mean/")]
     for name in names:
-        if name == "loss":
+        if name in ("loss", EXTRA):
             continue
         rows.append(_row(name, summary, model.units.get(name, "nats")))
     if "kl" in names:
@@ -114,13 +116,21 @@ def terms_table(model: Trainable, summary: Summary) -> list[str]:
     return rows
 
 
+def preview_lines(model: LatentModel) -> list[str]:
+    """What the preview shows, where it is not samples of what the model has learned."""
+    if any(isinstance(kind, Visible) for kind in model.space.values()):
+        return ["* preview: what is seen of an empty picture, hidden pixels grey, and below it completions of that"]
+    return [f"* preview: {model.sample_note}"] if model.sample_note else []
+
+
 def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
     """The figures that a short description shows: the ELBO, or the reconstruction where there is none, and how many
     codes are in use.
     """
+    errors = {f"test error of {part}": str(found) for part, found in summary.errors.items()}
     if "mean/kl" in summary.arrays:
         family = f" ({model.likelihood})" if model.likelihood else ""  # ELBOs of different ones do not compare
-        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family}
+        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family, **errors}
     used = {
         f"perplexity of {part}": f"{found.perplexity:.0f} of {len(found.usage):,}"
         for part, found in summary.codes.items()
@@ -153,7 +163,7 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         has_kl = f"kl/{part}" in summary.arrays
         active = summary.active(part) | (not has_kl)
         order = values.argsort()[::-1]
-        shown = ", ".join(f"{part}{i} {values[i]:.2f}" for i in order if active[i])
+        shown = ", ".join(f"{dimension_name(part, int(i))} {values[i]:.2f}" for i in order if active[i])
         change = "squared change of the decoded image from −1 to 1, summed over pixels"
         if has_kl:
             lines.append(
@@ -162,6 +172,15 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         else:
             lines.append(f"* {len(active)} dimensions of `{part}`; {change}: {shown}")
     return lines
+
+
+def error_lines(config: Config, summary: Summary) -> list[str]:
+    """The share of the test images whose most probable class is not theirs, and how many labels that took."""
+    told = f", with {config.data.labels:,} labels told" if config.data.labels else ""
+    return [
+        f"* test error of `{part}`: {found}, Wilson's 95 % interval; {found.wrong:,} of {found.total:,} images{told}"
+        for part, found in summary.errors.items()
+    ]
 
 
 def code_lines(model: LatentModel, summary: Summary) -> list[str]:

@@ -20,6 +20,8 @@ class Data(BaseModel):
     side: int | None = None  # px, to which the images of a folder were brought
     class_names: list[str] = []
     rate: int | None = None  # samples per second, where they are waveforms
+    labels: int | None = None  # that the model was told, of those there are
+    seed: int = 0  # by which these were drawn
 
     @property
     def title(self) -> str:
@@ -30,7 +32,7 @@ class Data(BaseModel):
         """The images themselves. Raises ValueError or OSError where they cannot be had."""
         from trainer import data
 
-        return data.load(self.name, split, self.size, self.side)
+        return data.load(self.name, split, self.size, self.side, self.labels, self.seed)
 
 
 class Resumed(BaseModel):

@@ -103,6 +103,12 @@ def check_batch(size: int) -> None:
         raise ValueError(f"a batch of {size} images is not of equal parts for {world()} processes: choose a multiple")
 
 
+def check_alone(model: str) -> None:
+    """Raise ValueError in one of several processes, for a model whose objective is one of the whole batch."""
+    if world() > 1:
+        raise ValueError(f"{model} learns from how the images of a whole batch differ: train it in one process")
+
+
 def part(size: int) -> slice:
     """The place of this process's `size` images in the whole batch."""
     mine = rank() if world() > 1 else 0

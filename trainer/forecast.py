@@ -47,7 +47,8 @@ def estimate(
     The random state and the threads of the caller stay as they are.
     """
     with torch.random.fork_rng([]), torch.enable_grad(), _threads(threads):
-        model = models.get(name)(images.shape, options)
+        kind = models.get(name)
+        model = kind(images.shape, kind.fitted(options, images))
         parameters = sum(p.numel() for p in model.parameters())
         pixels = len(images) * model.pixels
         if model.closed_form:

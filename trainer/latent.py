@@ -3,7 +3,7 @@
 A latent is a dict of named parts. A model's `space` says what kind each part is, coarse to fine, and everything
 outside `trainer/models/` goes by that: no page and no command asks which model it has.
 
-Letters in shapes: b batch, c channels, h w size, d latent dimensions, s samples.
+Letters in shapes: b batch, c channels, h w size, d latent dimensions, k classes, s samples.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.trainable import NOTHING, Shape, Track, Trainable
@@ -64,7 +65,65 @@ class Codes:
         return torch.randint(self.size, (n, self.h, self.w), generator=generator)
 
 
-Part = Gaussian | Codes
+@dataclass(frozen=True)
+class Label:
+    """A part that is one of `size` classes, said as their probabilities, so that two classes can be blended."""
+
+    size: int  # classes, k
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Raise ValueError if `values` is not (b, size) probabilities."""
+        wanted = f"expected probabilities (b, {self.size}), each row of sum 1"
+        if values.ndim != 2 or values.shape[1] != self.size or not values.dtype.is_floating_point:
+            kind = str(values.dtype).removeprefix("torch.")
+            raise ValueError(f'latent part "{name}" came as {tuple(values.shape)} {kind}, {wanted}')
+        if not bool(((values >= 0).all(1) & ((values.sum(1) - 1).abs() < 1e-3)).all()):
+            raise ValueError(f'latent part "{name}" came with negative values or rows of another sum, {wanted}')
+
+    def of(self, name: str, values: Tensor) -> Tensor:
+        """Classes 0 … size−1 (b,), or probabilities (b, size), as probabilities (b, size). Raises ValueError."""
+        if values.ndim != 1:
+            self.check(name, values)
+            return values
+        if values.dtype.is_floating_point or not bool(((values >= 0) & (values < self.size)).all()):
+            raise ValueError(
+                f'latent part "{name}" came with classes {values.unique().tolist()[:9]}, expected whole numbers from 0 '
+                f"to {self.size - 1}"
+            )
+        return F.one_hot(values.long(), self.size).to(torch.get_default_dtype())
+
+    def draw(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """Each class as often as another, (n, size); at `temperature` 0 their mean, whatever else it is one of them."""
+        if temperature == 0:
+            return torch.full((n, self.size), 1 / self.size)
+        return self.of("", torch.randint(self.size, (n,), generator=generator))
+
+
+@dataclass(frozen=True)
+class Visible:
+    """A part that is what is seen of an image: pixels in [0, 1], and NaN in every channel where it is hidden."""
+
+    c: int
+    h: int
+    w: int
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Raise ValueError if `values` is not (b, c, h, w) with pixels in [0, 1], or hidden."""
+        wanted = f"expected (b, {self.c}, {self.h}, {self.w}) with pixels from 0 to 1, NaN where hidden"
+        if values.ndim != 4 or values.shape[1:] != (self.c, self.h, self.w) or not values.dtype.is_floating_point:
+            raise ValueError(f'latent part "{name}" came as {tuple(values.shape)}, {wanted}')
+        hidden = values.isnan()
+        if not bool((hidden | ((values >= 0) & (values <= 1))).all()):
+            raise ValueError(f'latent part "{name}" came with pixels outside, {wanted}')
+        if not bool((hidden == hidden[:, :1]).all()):
+            raise ValueError(f'latent part "{name}" came with pixels that are hidden in some channels only, {wanted}')
+
+    def draw(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """Nothing to be seen, (n, c, h, w): what is visible is a condition, not something that is drawn."""
+        return torch.full((n, self.c, self.h, self.w), math.nan)
+
+
+Part = Gaussian | Codes | Label | Visible
 
 
 def tally(codes: Tensor, groups: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -142,37 +201,71 @@ class LatentModel(Trainable):
 
     def points(self, z: Latent) -> Tensor:
         """(b, d) for maps and distances: the parts side by side. A model with codes says what numbers they become."""
-        self._dims()
+        self._widths()
         return torch.cat([z[name].flatten(1) for name in self.space], dim=1)
 
     def from_points(self, points: Tensor) -> Latent:
-        """The inverse of `points`. Raises NotImplementedError where there is none, as for codes."""
-        return dict(zip(self.space, torch.split(points, self._dims(), dim=1), strict=True))
+        """The inverse of `points`; near one, classes become probabilities again. Raises NotImplementedError where
+        there is none, as for codes.
+        """
+        found = dict(zip(self.space, torch.split(points, self._widths(), dim=1), strict=True))
+        for name, part in self.space.items():
+            if isinstance(part, Label):
+                weights = found[name].clamp_min(0) + 1e-12  # never all zero
+                found[name] = weights / weights.sum(1, keepdim=True)
+        return found
 
-    def _dims(self) -> list[int]:
-        dims = [part.dims for part in self.space.values() if isinstance(part, Gaussian)]
-        if len(dims) < len(self.space):
-            raise NotImplementedError("codes are no points, and points lead back to no codes")
-        return dims
+    def _widths(self) -> list[int]:
+        """How many numbers of a point each part takes."""
+        widths = {
+            name: part.dims if isinstance(part, Gaussian) else part.size
+            for name, part in self.space.items()
+            if isinstance(part, Gaussian | Label)
+        }
+        if len(widths) < len(self.space):
+            raise NotImplementedError("codes and pixels are no points, and points lead back to none")
+        return list(widths.values())
+
+
+def condition(model: LatentModel, x: Tensor) -> Latent:
+    """What of images (b, c, h, w) is visible to the model: nothing, unless its latent has such a part."""
+    parts = [name for name, part in model.space.items() if isinstance(part, Visible)]
+    found = model.encode(x) if parts else {}
+    return {name: found[name] for name in parts}
 
 
 class Density:
-    """A model with q(z|x) and p(x, z), so that its likelihood can be bounded. Latent parts are (s, b, …) here."""
+    """A model with q(z|x) and p(x, z), so that its likelihood can be bounded. Latent parts are (s, b, …) here.
+
+    A model that knows log p(x) itself has `log_evidence(x)` too, (b,) in nats; no other has a method of that name.
+    """
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
-        """`samples` draws from q(z|x) and their log q(z|x) (s, b), in nats."""
+        """`samples` draws from q(z|x) and their log q(z|x) (s, b), in nats; where a class "y" is given, of q(z|x,y)."""
         raise NotImplementedError
 
     def log_prior(self, z: Latent, given: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        """log p(z), (s, b)."""
+        """log p(z), (s, b); where a class "y" is given, log p(z|y)."""
         raise NotImplementedError
 
     def log_likelihood(self, x: Tensor, z: Latent, visible: Tensor | None = None) -> Tensor:
         """log p(x|z), (s, b); `visible` (c, h, w) or (b, c, h, w), 1 where a pixel counts."""
         raise NotImplementedError
 
+    def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Mean and log-variance, each (b, d), where q(z|x) is one Gaussian with a diagonal covariance; else None."""
+        return None
+
     def draw(self, z: Latent, generator: torch.Generator | None = None) -> Tensor:
         """One draw from p(x|z) per latent, (b, c, h, w), cut to [0, 1] for the screen. Parts are (b, …) here."""
+        raise NotImplementedError
+
+
+class Conditional:
+    """A model of p(x|z, y) whose space is a class "y" (`Label`) and a "z" (`Gaussian`) with a prior for each class."""
+
+    def class_prior(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, k) probabilities -> mean and log-variance of p(z|y), each (…, d): 0 where z does not depend on y."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.data import Images
-from trainer.latent import Codes, Gaussian, LatentModel, tally
+from trainer.latent import Codes, Gaussian, Label, LatentModel, tally
 from trainer.look import measure_look
 from trainer.quality import psnr, ssim
 from trainer.summary import Summary
@@ -56,7 +56,7 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
         arrays["labels"] = labels[:MAPPED].astype(np.int32)
     arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
     arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
-    arrays |= quality(model, test) | term_arrays(model, test)
+    arrays |= quality(model, test) | term_arrays(model, test) | confusions(model, test)
     halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     return Summary(halves)
 
@@ -89,6 +89,26 @@ def code_counts(model: LatentModel, images: Images, rows: Tensor) -> dict[str, n
     if classes:
         found |= {f"codes/{name}/by_class": table for name, table in by_class.items()}
     return {name: counts.numpy().astype(np.uint32) for name, counts in found.items()}
+
+
+def confusions(model: LatentModel, test: Images) -> dict[str, np.ndarray]:
+    """How often test images of each class were taken for each, (k, k) for every part that has the classes of the data,
+    where the model was told of these; as arrays of a summary.
+    """
+    if test.labels is None or not model.labelled:
+        return {}
+    k = len(test.class_names) or int(test.labels.max()) + 1
+    tables = {
+        name: torch.zeros(k, k, dtype=torch.long)
+        for name, part in model.space.items()
+        if isinstance(part, Label) and part.size == k
+    }
+    rows = torch.nonzero(test.labels[:MEASURED] >= 0)[:, 0]
+    for some in rows.split(256) if tables else ():
+        z = model.encode(test.batch(some, model.device))
+        for name, table in tables.items():
+            table += tally(z[name].argmax(1).cpu()[:, None], test.labels[some, None].long(), (k, k))
+    return {f"confusion/{name}": table.numpy().astype(np.uint32) for name, table in tables.items()}
 
 
 def quality(model: LatentModel, test: Images) -> dict[str, np.ndarray]:

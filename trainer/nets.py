@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from trainer.options import Options, needs
 from trainer.trainable import Shape
+
+
+def _checked(hidden: tuple[int, ...]) -> tuple[int, ...]:
+    if any(not 1 <= width <= 4096 for width in hidden):
+        raise ValueError("each width must be from 1 to 4096")
+    return hidden
+
+
+Widths = Annotated[tuple[int, ...], AfterValidator(_checked)]  # of fully connected layers
 
 
 class NetOptions(Options):
@@ -21,7 +30,7 @@ class NetOptions(Options):
     net: Literal["mlp", "conv"] = Field(
         "mlp", description="mlp: fully connected; conv: stride-2 convolutions (Burgess et al. 2018), for 32x32 and up"
     )
-    hidden: tuple[int, ...] = Field(
+    hidden: Widths = Field(
         (256, 256),
         max_length=8,
         description="widths of the fully connected layers, from image to latent; for an mlp none at all is linear",
@@ -29,13 +38,6 @@ class NetOptions(Options):
     channels: int = Field(
         32, ge=1, le=512, description="channels of each convolution; conv only", json_schema_extra=needs(net=["conv"])
     )
-
-    @field_validator("hidden")
-    @classmethod
-    def _widths(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
-        if any(not 1 <= width <= 4096 for width in hidden):
-            raise ValueError("each width must be from 1 to 4096")
-        return hidden
 
 
 def stages(side: int) -> int:
@@ -72,7 +74,7 @@ class Crop(Pad):
         return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
-def _fully_connected(widths: list[int]) -> list[nn.Module]:
+def fully_connected(widths: list[int]) -> list[nn.Module]:
     """ReLU between linear layers, none after the last."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
@@ -90,29 +92,46 @@ class Net(nn.Sequential):
             return super().forward(x).float()
 
 
-def encoder(shape: Shape, options: NetOptions, outputs: int) -> Net:
-    """(b, c, h, w) -> (b, outputs)."""
+def down(shape: Shape, options: NetOptions) -> tuple[list[nn.Module], int]:
+    """Layers (b, c, h, w) -> (b, width) before anything that is fully connected, and that width."""
     if options.net == "mlp":
-        return Net(nn.Flatten(), *_fully_connected([math.prod(shape), *options.hidden, outputs]))
+        return [nn.Flatten()], math.prod(shape)
     n, h, w = padded(shape)
     layers: list[nn.Module] = [Pad(shape, (h, w))]
     before = shape[0]
     for _ in range(n):
         layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU()]
         before = options.channels
-    flat = before * (h >> n) * (w >> n)
-    return Net(*layers, nn.Flatten(), *_fully_connected([flat, *options.hidden, outputs]))
+    return [*layers, nn.Flatten()], before * (h >> n) * (w >> n)
+
+
+def up_width(shape: Shape, options: NetOptions) -> int:
+    """What `up` starts from."""
+    if options.net == "mlp":
+        return math.prod(shape)
+    n, h, w = padded(shape)
+    return options.channels * (h >> n) * (w >> n)
+
+
+def up(shape: Shape, options: NetOptions) -> list[nn.Module]:
+    """`down` mirrored: layers (b, width) -> (b, c, h, w)."""
+    if options.net == "mlp":
+        return [nn.Unflatten(1, shape)]
+    n, h, w = padded(shape)
+    small = (options.channels, h >> n, w >> n)
+    layers: list[nn.Module] = [nn.ReLU(), nn.Unflatten(1, small)]
+    for stage in range(n):
+        after = options.channels if stage < n - 1 else shape[0]
+        layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
+    return [*layers[:-1], Crop(shape, (h, w))]
+
+
+def encoder(shape: Shape, options: NetOptions, outputs: int) -> Net:
+    """(b, c, h, w) -> (b, outputs)."""
+    layers, flat = down(shape, options)
+    return Net(*layers, *fully_connected([flat, *options.hidden, outputs]))
 
 
 def decoder(shape: Shape, options: NetOptions, inputs: int) -> Net:
     """(b, inputs) -> (b, c, h, w), the encoder mirrored; its output is not squashed."""
-    hidden = list(reversed(options.hidden))
-    if options.net == "mlp":
-        return Net(*_fully_connected([inputs, *hidden, math.prod(shape)]), nn.Unflatten(1, shape))
-    n, h, w = padded(shape)
-    small = (options.channels, h >> n, w >> n)
-    layers = [*_fully_connected([inputs, *hidden, math.prod(small)]), nn.ReLU(), nn.Unflatten(1, small)]
-    for stage in range(n):
-        after = options.channels if stage < n - 1 else shape[0]
-        layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
-    return Net(*layers[:-1], Crop(shape, (h, w)))
+    return Net(*fully_connected([inputs, *reversed(options.hidden), up_width(shape, options)]), *up(shape, options))

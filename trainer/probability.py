@@ -56,6 +56,14 @@ def kl_between(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var:
     return 0.5 * (difference.exp() + (mean - prior_mean).square() / prior_log_var.exp() - 1 - difference)
 
 
+def precision_weighted(
+    mean: Tensor, log_var: Tensor, other_mean: Tensor, other_log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of the normalised product of two Gaussians (Sønderby et al. 2016, eq. 10), elementwise."""
+    merged = -torch.logaddexp(-log_var, -other_log_var)
+    return mean * (merged - log_var).exp() + other_mean * (merged - other_log_var).exp(), merged
+
+
 def reparameterise(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
     """mean + std · noise: a draw from N(mean, var) that gradients pass through."""
     return mean + (0.5 * log_var).exp() * noise

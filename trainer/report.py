@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from trainer import checkpoint, data, interrupt, sheet
 from trainer.card import card, headline
 from trainer.config import Config
 from trainer.files import replacing, write_text
-from trainer.latent import LatentModel
+from trainer.latent import Label, LatentModel, condition
 from trainer.measuring import summarise
 from trainer.stage import Stage, assemble, base_folder
-from trainer.stage_report import StageReport
+from trainer.stage_report import StageReport, shown
 from trainer.summary import Summary, save_summary
 from trainer.train import evaluate
 from trainer.trainable import Trainable
+
+ROWS, COLUMNS, MOST_CLASSES = 4, 8, 64  # of a preview
 
 
 def measure(folder: Path, device: torch.device) -> None:
@@ -47,6 +51,29 @@ def report_of(
     return Report.of(name, model, images, test, config)
 
 
+@torch.no_grad()
+def preview_images(model: LatentModel) -> Tensor:
+    """Draws from the prior, (n, c, h, w). Where a model tells classes, each has a row, and what else there is of a
+    latent is the same down a column; where the classes are all there is, one image for each. Where a part is what is
+    visible, that of an empty picture, hidden pixels grey, and completions of it below.
+    """
+    seeded = torch.Generator().manual_seed(0)
+    given = condition(model, torch.zeros(COLUMNS, *model.shape, device=model.device))
+    if given:
+        again = {name: seen.repeat(ROWS - 1, 1, 1, 1) for name, seen in given.items()}
+        completed = model.decode(model.sample((ROWS - 1) * COLUMNS, again, generator=seeded))
+        return torch.cat([*(seen.nan_to_num(0.5) for seen in given.values()), completed])
+    classes = {name: torch.eye(part.size) for name, part in model.space.items() if isinstance(part, Label)}
+    if len(classes) != 1 or len(next(iter(classes.values()))) > MOST_CLASSES:
+        return model.decode(model.sample(ROWS * COLUMNS, generator=seeded))
+    ((name, each),) = classes.items()
+    if len(model.space) == 1:
+        return model.decode({name: each.to(model.device)})
+    rows = [one.expand(COLUMNS, -1).to(model.device) for one in each]
+    latents = [model.sample(COLUMNS, {name: row}, generator=torch.Generator().manual_seed(0)) for row in rows]
+    return torch.cat([model.decode(z) for z in latents])
+
+
 @dataclass(frozen=True)
 class Report:
     """What is measured of a model, and the config that says so."""
@@ -59,12 +86,13 @@ class Report:
     @classmethod
     def of(cls, name: str, model: LatentModel, images: data.Images, test: data.Images, config: Config) -> Report:
         """Measure the weights as they stand."""
+        figures = model.figures(images, test)
         summary = summarise(model, images, test)
-        config = config.model_copy(update={"measured": headline(model, summary)})
-        with torch.no_grad():
-            samples = model.decode(model.sample(32, generator=torch.Generator().manual_seed(0)))
-        preview = sheet.contact_sheet(samples, 8, sheet.scale_for(model.shape))
-        return cls(config, summary, card(name, config, model, summary, test), preview)
+        summary.arrays.update({f"figures/{what}": np.array(value, np.float32) for what, (value, _) in figures.items()})
+        first = {what: shown(value, unit) for what, (value, unit) in list(figures.items())[:1]}
+        config = config.model_copy(update={"measured": first or headline(model, summary)})
+        preview = sheet.contact_sheet(preview_images(model), COLUMNS, sheet.scale_for(model.shape))
+        return cls(config, summary, card(name, config, model, summary, figures, test), preview)
 
     def write(self, folder: Path) -> None:
         """summary.npz, preview.png and the card; the config is for the caller to write last."""

@@ -16,7 +16,7 @@ import torch
 
 from trainer.data import Images
 from trainer.files import replacing
-from trainer.latent import LatentModel
+from trainer.latent import LatentModel, condition
 from trainer.sheet import divisor, pictures, reduced
 from trainer.trainable import Trainable
 
@@ -112,7 +112,8 @@ class Snapshots:
         with torch.random.fork_rng(devices):
             self.model.eval()
             back = self.model.decode(self.model.encode(self.x))
-            drawn = self.model.decode(self.model.sample(len(self.x), generator=torch.Generator().manual_seed(0)))
+            seeded, given = torch.Generator().manual_seed(0), condition(self.model, self.x)
+            drawn = self.model.decode(self.model.sample(len(self.x), given, generator=seeded))
             self.model.train(training)
         self.film.steps.append(step)
         self.film.reconstructions.append(self._bytes(back))

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from trainer.data import Images
     from trainer.latent import LatentModel
 
-Figures = dict[str, tuple[float, str]]  # what is measured -> number, unit; the first one is what a short line says
-
 
 class Stage(Trainable):
     """Something that is trained on top of a model.
@@ -38,10 +36,6 @@ class Stage(Trainable):
     def images_of(self, base: LatentModel, images: Images, track: Track[Tensor] = iter) -> Images:
         """What it is trained and measured on: the model's own images, unless a stage makes something of them."""
         return images
-
-    def figures(self, images: Images, test: Images) -> Figures:
-        """What it is worth on the test set, from what `images_of` made of both splits."""
-        return {}
 
 
 def base_folder(folder: Path) -> Path:

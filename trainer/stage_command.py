@@ -13,12 +13,12 @@ from trainer.files import claimed, clear_leftovers
 from trainer.options import Options
 from trainer.stage import build
 from trainer.train import TrainOptions
-from trainer.train_command import Run, command_from, read_all, report, this_command
+from trainer.train_command import Run, Told, command_from, read_all, report, this_command
 
 
 def command_of(name: str) -> type[Options]:
     """The options of `stage NAME`: the stage's own, the loop's and the run's, with their bounds in the help."""
-    return command_from(name, stages.about(name), stages.get(name).Options, TrainOptions, Run)
+    return command_from(name, stages.about(name), stages.get(name).Options, TrainOptions, Run, Told)
 
 
 def run(name: str, arguments: list[str], prog: str) -> None:
@@ -38,17 +38,20 @@ def train(name: str, folder: Path, chosen: Options) -> None:
     """
     from trainer.fit import fit
 
-    options, training, asked = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run)
-    assert isinstance(training, TrainOptions) and isinstance(asked, Run)
+    options, training, asked, told = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run, Told)
+    assert isinstance(training, TrainOptions) and isinstance(asked, Run) and isinstance(told, Told)
+    if told.labels is not None and not stages.get(name).labelled:
+        raise ValueError(f"{name} is told no labels, so that --labels {told.labels} has no effect")
     where = device.choose(asked.device, asked.threads)
     base = checkpoint.describe(folder)
     out = folder / name
+    few = {"labels": told.labels, "seed": training.seed} if told.labels else {}
     config = Config(
         model=name,
         base=base.digest,
         options=options.model_dump(mode="json"),
         shape=base.config.shape,
-        data=base.config.data,
+        data=base.config.data.model_copy(update=few),
         training=training.model_dump(mode="json"),
         command=this_command(),
         trained=now(),

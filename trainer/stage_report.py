@@ -12,8 +12,9 @@ from trainer.config import Config
 from trainer.data import Images
 from trainer.files import write_text
 from trainer.measuring import MEASURED, term_arrays
-from trainer.stage import Figures, Stage
+from trainer.stage import Stage
 from trainer.summary import Summary, save_summary
+from trainer.trainable import Figures
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StageReport:
         """Measure the weights as they stand; `name` is CHECKPOINT/STAGE, the images what it trains on."""
         figures = stage.figures(images, test)
         arrays = term_arrays(stage, test) | {f"figures/{what}": np.array(value) for what, (value, _) in figures.items()}
-        first = {what: f"{value:.1f} {unit}" for what, (value, unit) in list(figures.items())[:1]}
+        first = {what: shown(value, unit) for what, (value, unit) in list(figures.items())[:1]}
         summary = Summary({what: array.astype(np.float32) for what, array in arrays.items()})
         config = config.model_copy(update={"measured": first})
         return cls(config, summary, card(name, config, stage, summary, figures, test))
@@ -40,6 +41,12 @@ class StageReport:
         write_text(folder / "README.md", self.card)
 
 
+def shown(value: float, unit: str) -> str:
+    """A figure with its unit, in sensible digits; one without a unit is a count."""
+    digits = {"": 0, "%": 2}.get(unit, 1)
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
 def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Figures, test: Images) -> str:
     """README.md of a stage's folder."""
     base = name.rpartition("/")[0]
@@ -48,7 +55,7 @@ def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Fig
         f"{config.steps_done:,} steps. It goes with the weights {config.base} of `{base}` only."
     )
     found = [
-        *(f"* {what}: {value:.1f} {unit}" for what, (value, unit) in figures.items()),
+        *(f"* {what}: {shown(value, unit)}" for what, (value, unit) in figures.items()),
         *(f"* {what}: {value}" for what, value in stage.facts().items()),
     ]
     measured_on = f"{min(len(test), MEASURED):,} images of the test split"

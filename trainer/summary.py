@@ -7,7 +7,9 @@ mean squared change of the decoded image, summed over pixels, when a dimension g
 "psnr" (dB) and "ssim" of the decode of each image's code; "mean/TERM" and its standard error "stderr/TERM"; "points"
 (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d); "look/…" what the images have in common
 (trainer.look.Look). A part of codes has "codes/PART/counts" (h, w, K), how often each code stands at each place, and
-"codes/PART/by_class" (k, K) where there are labels.
+"codes/PART/by_class" (k, K) where there are labels. A part of classes has "confusion/PART" (k, k) where the data set
+has as many: rows the true class of a test image, columns the most probable one.
+What a model or a stage measures of itself is "figures/NAME".
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from trainer.files import replacing
 if TYPE_CHECKING:
     from trainer.latent import Part
 
+COUNTS = ("codes/", "confusion/")  # names of arrays of counts begin so
 ACTIVE = 0.01  # variance of a posterior mean over the data above which a dimension is active (Burda et al. 2016)
+
+
+def dimension_name(part: str, dim: int) -> str:
+    """What a dimension is called: z4 of the part z, z2.4 of the part z2."""
+    return f"{part}.{dim}" if part[-1:].isdigit() else f"{part}{dim}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,31 @@ class CodeCounts:
         return float(self.entropy.sum())
 
 
+@dataclass(frozen=True)
+class Errors:
+    """How many of the test images that have a class were taken for another."""
+
+    wrong: int
+    total: int
+
+    @property
+    def rate(self) -> float:
+        """In percent."""
+        return 100 * self.wrong / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The rate's 95 % interval, in percent (Wilson 1927)."""
+        from scipy.stats import binomtest  # which takes long to load
+
+        low, high = binomtest(self.wrong, self.total).proportion_ci(method="wilson")
+        return 100 * float(low), 100 * float(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.rate:.2f} % ({low:.2f} to {high:.2f})"
+
+
 def _bits(counts: np.ndarray) -> np.ndarray:
     """(…, K) counts -> (…) entropy in bits."""
     counts = counts.astype(float)
@@ -87,7 +120,7 @@ class Summary:
 
     def check(self, space: Mapping[str, Part]) -> None:
         """Raise ValueError that says what to do unless every array is there that a model with this space needs."""
-        from trainer.latent import Gaussian  # which takes torch along, as does whoever has a space
+        from trainer.latent import Codes, Gaussian, Label  # which takes torch along, as does whoever has a space
 
         expected: dict[str, tuple[int | None, ...]] = {}  # None: any length but 0
         widths: list[int | None] = []
@@ -98,14 +131,19 @@ class Summary:
                 if f"kl/{part}" in self.arrays:
                     expected[f"kl/{part}"] = (kind.dims,)
                 widths.append(kind.dims)
-            else:
+            elif isinstance(kind, Label):
+                widths.append(kind.size)
+                if f"confusion/{part}" in self.arrays:
+                    expected[f"confusion/{part}"] = (kind.size, kind.size)
+            elif isinstance(kind, Codes):
                 expected[f"codes/{part}/counts"] = (kind.h, kind.w, kind.size)
                 if f"codes/{part}/by_class" in self.arrays:
                     expected[f"codes/{part}/by_class"] = (None, kind.size)
-                widths.append(None)  # a model with codes has points of its own
+            if not isinstance(kind, Gaussian | Label):
+                widths.append(None)  # such a model has points of its own
         expected["points"] = (None, None if None in widths else sum(width or 0 for width in widths))
         for name, shape in expected.items():
-            found, kind_of_number = self.arrays.get(name), "u" if name.startswith("codes/") else "f"
+            found, kind_of_number = self.arrays.get(name), "u" if name.startswith(COUNTS) else "f"
             if found is None or not _fits(found.shape, shape) or found.dtype.kind != kind_of_number:
                 what = "is missing" if found is None else f"came as {found.dtype} {found.shape}, expected {shape}"
                 raise ValueError(
@@ -120,6 +158,19 @@ class Summary:
             part: CodeCounts(self.arrays[f"codes/{part}/counts"], self.arrays.get(f"codes/{part}/by_class"))
             for part in parts
         }
+
+    @property
+    def confusion(self) -> dict[str, np.ndarray]:
+        """Of each part of classes, how often test images of a class (its row) were taken for each, (k, k) uint32."""
+        return {name.split("/")[1]: table for name, table in self.arrays.items() if name.startswith("confusion/")}
+
+    @property
+    def errors(self) -> dict[str, Errors]:
+        """Of each part of classes, how many test images were taken for another class than theirs."""
+        totals = {
+            part: (table.trace(dtype=np.int64), table.sum(dtype=np.int64)) for part, table in self.confusion.items()
+        }
+        return {part: Errors(int(total - right), int(total)) for part, (right, total) in totals.items() if total}
 
     def importance(self, part: str) -> tuple[np.ndarray, str]:
         """What dimensions are sorted by, (d,), and its unit: KL in nats, or else the effect on pixels."""

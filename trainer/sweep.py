@@ -83,7 +83,7 @@ def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
     if len(set(names)) < len(names):
         raise ValueError(f"--grid names an option twice: {', '.join(names)}")
     device.choose(values["device"])  # refused once, and not by each
-    data.load(values["data"], "train", values["size"], values["side"])
+    images = data.load(values["data"], "train", values["size"], values["side"], values["labels"], values["seed"])
     jobs: dict[str, Job] = {}
     for point in itertools.product(*(found for _, found in axes)):
         for seed in range(values["seed"], values["seed"] + asked.seeds):
@@ -91,10 +91,11 @@ def planned(name: str, values: dict[str, Any], asked: Grid) -> list[Job]:
             folder = values["out"] / "-".join(f"{field}-{value}" for field, value in at).lower()
             one = {**values, **dict(at), "out": folder, "queue": values["queue"] or not asked.ray}
             options, training, place = checked(name, one)
-            what = f"{options!r} {training!r}"  # the values as they were read
+            fitted = models.get(name).fitted(options, images)
+            what = f"{fitted!r} {training!r}"  # the values as they were read
             if what in jobs:
                 raise ValueError(f"{jobs[what].folder.name} and {folder.name} are one: give --grid values that differ")
-            jobs[what] = _job(name, options, training, place)
+            jobs[what] = _job(name, options, fitted, training, place)
     return list(jobs.values())
 
 
@@ -113,13 +114,14 @@ def _axis(text: str, fields: dict[str, Any]) -> tuple[str, list[str]]:
     return field, values
 
 
-def _job(name: str, options: Options, training: TrainOptions, place: Place) -> Job:
+def _job(name: str, options: Options, fitted: Options, training: TrainOptions, place: Place) -> Job:
+    """What is still to do of a training, whose options a data set makes `fitted`, as they stand in its folder."""
     folder = place.out
     if not (folder / "config.json").exists():
         checkpoint.check_folder(folder)
         return Job(folder, ["train", name, *words(options), *words(training), *words(place)])
     config = checkpoint.describe_running(folder).config
-    _check_same(folder, config, name, {**options.model_dump(mode="json"), **training.model_dump(mode="json")}, place)
+    _check_same(folder, config, name, {**fitted.model_dump(mode="json"), **training.model_dump(mode="json")}, place)
     more = training.steps - int(config.training["steps"])
     if is_finished(folder, training.steps):
         return Job(folder, None)
@@ -131,9 +133,11 @@ def _check_same(folder: Path, config: Config, name: str, asked: dict[str, Any], 
     """Raise ValueError that names what the training in a folder has otherwise than it is asked for now, but for steps
     that have grown.
     """
-    asked = {"model": name, **asked, "data": place.data, "size": place.size, "side": place.side, "half": place.half}
-    data_there = {"data": data.whole_name(config.data.name), "size": config.data.size, "side": config.data.side}
-    there = {"model": config.model, **config.options, **config.training, **data_there, "half": config.half}
+    which = ("size", "side", "labels")
+    asked = {"model": name, **asked, "data": place.data, "half": place.half}
+    asked |= {field: getattr(place, field) for field in which}
+    there = {"model": config.model, **config.options, **config.training, "half": config.half}
+    there |= {"data": data.whole_name(config.data.name), **{field: getattr(config.data, field) for field in which}}
     for option, value in asked.items():
         grown = option == "steps" and there[option] <= value
         if there.get(option) != value and not grown:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainer import distributed
+from trainer import distributed, told
 from trainer.data import Images
 from trainer.graph import step_for
 from trainer.options import Options
@@ -45,10 +45,13 @@ def start(model: Trainable, options: TrainOptions) -> State:
     return State(torch.optim.Adam(parameters, lr=rate, fused=kind != "mps", capturable=kind == "cuda"))
 
 
-def batches(n: int, options: TrainOptions, first: int = 0, device: torch.device | str = "cpu") -> Iterator[Tensor]:
+def batches(
+    n: int, options: TrainOptions, first: int = 0, device: torch.device | str = "cpu", labels: Tensor | None = None
+) -> Iterator[Tensor]:
     """Positions (b,) on `device` for each step from `first` on.
 
-    Every epoch has a new order, a function of seed and epoch alone; it is drawn, and moved, at once.
+    Every epoch has a new order, a function of seed and epoch alone; it is drawn, and moved, at once. Where a model is
+    told some `labels` (n,) and not others, −1, each batch has as many of them, and an epoch is as many steps.
     """
     size = min(options.batch, n)
     per_epoch = n // size
@@ -57,7 +60,8 @@ def batches(n: int, options: TrainOptions, first: int = 0, device: torch.device 
         epoch, place = divmod(step, per_epoch)
         if epoch != of_epoch:
             seed = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-            order, of_epoch = torch.randperm(n, generator=seed).to(device), epoch
+            order = torch.randperm(n, generator=seed) if labels is None else told.order(labels, size, seed)
+            order, of_epoch = order.to(device), epoch
         yield order[place * size : (place + 1) * size]
 
 
@@ -86,7 +90,8 @@ def train(
     model.train()
     per_epoch = len(images) // min(options.batch, len(images))  # steps
     begun = time.perf_counter()
-    for indices in batches(len(images), options, state.step, where):
+    labels = images.told if model.labelled and told.is_partial(images.told) else None
+    for indices in batches(len(images), options, state.step, where, labels):
         for group in state.optimizer.param_groups:
             group["lr"].fill_(rate_at(state.step, options))
         for name, value in model.schedule(state.step).items():

@@ -44,7 +44,15 @@ class Run(Options):
     queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")
 
 
-class Place(Run, Source):
+class Told(Options):
+    """What is told of the images."""
+
+    labels: int | None = Field(
+        None, ge=1, description="labels that are told, as many of each class, drawn by the seed, instead of all"
+    )
+
+
+class Place(Run, Told, Source):
     """What a training is told beside the model's options and the loop's."""
 
 
@@ -86,6 +94,8 @@ def checked(name: str, values: Mapping[str, Any]) -> tuple[Options, TrainOptions
     options, training, place = read_all(values, kind.Options, TrainOptions, Place)
     assert isinstance(training, TrainOptions) and isinstance(place, Place)
     place = place.model_copy(update={"data": data.whole_name(place.data)})
+    if place.labels is not None and not kind.labelled:
+        raise ValueError(f"{name} is told no labels, so that --labels {place.labels} has no effect")
     if kind.closed_form and training != TrainOptions.read({}):
         raise ValueError(f"{name} has a closed form and takes no steps: of the steps' options none has an effect")
     return options, training, place
@@ -136,7 +146,8 @@ def train(name: str, chosen: Options) -> None:
             held.enter_context(claimed(place.out))
             if place.queue:
                 held.enter_context(turns.turn(str(where), place.out))
-        images = data.load(place.data, "train", place.size, place.side)
+        images = data.load(place.data, "train", place.size, place.side, place.labels, training.seed)
+        options = models.get(name).fitted(options, images)
         config = Config(
             model=name,
             model_file=models.source(name),
@@ -148,6 +159,8 @@ def train(name: str, chosen: Options) -> None:
                 side=place.side,
                 class_names=list(images.class_names),
                 rate=images.rate,
+                labels=place.labels,
+                seed=training.seed if place.labels else 0,
             ),
             training=training.model_dump(mode="json"),
             command=this_command(),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trainer.data import Images
 
 Shape = tuple[int, int, int]  # (c, h, w)
+EXTRA = "extra"  # the family of terms that are no part of an ELBO
+Figures = dict[str, tuple[float, str]]  # what is measured -> number, unit; the first one is what a short line says
 NOTHING: Mapping[str, Tensor] = {}
 T = TypeVar("T")
 Track = Callable[[Iterable[T]], Iterable[T]]  # wraps a loop that may take long, to show its progress
@@ -31,6 +33,11 @@ class Trainable(nn.Module):
     closed_form: ClassVar[bool] = False  # `begin` does it all, so that no option of the steps has an effect
     labelled: ClassVar[bool] = False  # whether `terms` is given "y", the labels (b,) int64, −1 where one is not known
     units: Mapping[str, str] = {}  # term or measure -> unit, where it is not nats
+
+    @classmethod
+    def fitted(cls, options: Any, images: Images) -> Any:
+        """The options with what a data set decides filled in. Raises ValueError for one that cannot be learned from."""
+        return options
 
     def __init__(self, shape: Shape, options: Any) -> None:
         super().__init__()
@@ -95,19 +102,24 @@ class Trainable(nn.Module):
     def end(self, images: Images) -> None:
         """When training ends or is stopped: what is not trained but measured over the data, such as a unit."""
 
+    def figures(self, images: Images, test: Images) -> Figures:
+        """What it is worth on the test set beside its terms; `images` are those that it was trained on."""
+        return {}
+
     def facts(self) -> dict[str, str]:
         """What a person should know of this beside its options, each a number with its unit."""
         return {}
 
 
 def total(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each family of terms summed to one number per image, (b,), and "loss", the sum of them all.
+    """Each family of terms summed to one number per image, (b,), and "loss", the sum of them all but "extra".
 
-    The family is what stands before the slash: "kl/z3" and "kl/z2" are both of "kl".
+    The family is what stands before the slash: "kl/z3" and "kl/z2" are both of "kl". What is "extra" is what a
+    variant asks beyond its ELBO, which so stays one whatever else is asked.
     """
     families: dict[str, Tensor] = {}
     for name, values in terms.items():
         family = name.split("/")[0]
         per_image = values.flatten(1).sum(1) if values.ndim > 1 else values  # (b,)
         families[family] = families[family] + per_image if family in families else per_image
-    return {**families, "loss": torch.stack(list(families.values())).sum(0)}
+    return {**families, "loss": torch.stack([values for name, values in families.items() if name != EXTRA]).sum(0)}

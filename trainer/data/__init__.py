@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from trainer import told
+
 if TYPE_CHECKING:
     from trainer.trainable import Trainable
 
@@ -31,6 +33,7 @@ class Images:
     labels: (n,) integers, or None. levels: (n, f) level numbers of `factor_names`, or None.
     rows: where `pixels` hold more than this set, the (n,) places of its images in them.
     rate: samples per second, where the images are waveforms (c, 1, w) with silence at ½.
+    told: (n,) the labels that models are told, −1 where they are not; all of them, unless it is given.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class Images:
         levels: Tensor | None = None,
         factor_names: Sequence[str] = (),
         rate: int | None = None,
+        told: Tensor | None = None,
     ) -> None:
         if pixels.ndim != 4:
             raise ValueError(f'data set "{name}": pixels came as {tuple(pixels.shape)}, expected (n, c, h, w)')
         self.name = name
         self.labels = labels
         self.rate = rate
+        self._told = told
         self.class_names = tuple(class_names)
         self.factor_names = tuple(factor_names)
         self.shape: tuple[int, int, int] = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
@@ -72,6 +77,17 @@ class Images:
         pixels = self._pixels.index_select(0, indices.to(self._pixels.device)).to(device)  # rows copied whole
         return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
+    @property
+    def told(self) -> Tensor:
+        """(n,) int64, the labels that models are told, −1 where they are not."""
+        if self._told is not None:
+            return self._told
+        return torch.full((len(self),), -1) if self.labels is None else self.labels.long()
+
+    @told.setter
+    def told(self, labels: Tensor) -> None:
+        self._told, self._given = labels, None
+
     def given(self, indices: Tensor, model: Trainable) -> dict[str, Tensor]:
         """What a model is told beside the pixels at these positions (b,): "y", the labels (b,) int64 on its device, if
         it is `labelled`; −1 where they are not known.
@@ -79,8 +95,7 @@ class Images:
         if not model.labelled:
             return {}
         if self._given is None or self._given.device != model.device:
-            labels = torch.full((len(self),), -1) if self.labels is None else self.labels
-            self._given = labels.long().to(model.device)
+            self._given = self.told.to(model.device)
         return {"y": self._given[indices.to(model.device)]}
 
     def resident(self, device: torch.device | str) -> bool:
@@ -122,13 +137,30 @@ def whole_name(name: str) -> str:
     return str(Path(name).resolve()) if is_path(name) else name
 
 
-def load(name: str, split: Split = "train", size: int | None = None, side: int | None = None) -> Images:
+def load(
+    name: str,
+    split: Split = "train",
+    size: int | None = None,
+    side: int | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+) -> Images:
     """The data set called `name`, or in the folder or .npz file at that path.
 
     `size` keeps that many images, drawn once by a fixed seed; `side` brings the images of a folder to side × side.
-    Raises ValueError for an unknown name (and says the nearest), a size that the set does not have, or files that are
-    no such set; OSError where it cannot be fetched or read.
+    Of the training split models are told `labels` labels only, as many of each class, drawn by `seed`. Raises
+    ValueError for an unknown name (and says the nearest), a size or labels that the set does not have, or files that
+    are no such set; OSError where it cannot be fetched or read.
     """
+    images = _load(name, split, size, side)
+    if labels is not None and split == "train":
+        if images.labels is None:
+            raise ValueError(f'labels came as {labels:,}, but data set "{images.name}" has none')
+        images.told = told.keep(images.labels, labels, images.class_names, seed, images.name)
+    return images
+
+
+def _load(name: str, split: Split, size: int | None, side: int | None) -> Images:
     if split not in ("train", "test"):
         raise ValueError(f'split came as "{split}", expected "train" or "test"')
     reader = _reader(name)

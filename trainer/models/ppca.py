@@ -47,6 +47,10 @@ class ProbabilisticPCA(Density, PCA):
         eigenvalues = self.variance.maximum(self.noise)
         return (x.flatten(1) - self.mean) @ self.weight / eigenvalues, self.noise / eigenvalues
 
+    def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var = self.posterior(x)
+        return mean, var.log().expand_as(mean)
+
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         return {"z": self.posterior(x)[0], **given}
 

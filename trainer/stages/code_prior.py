@@ -23,8 +23,8 @@ from trainer import distributed
 from trainer.data import Images
 from trainer.latent import Codes, LatentModel, tally
 from trainer.options import Options
-from trainer.stage import Figures, Stage
-from trainer.trainable import NOTHING, Shape, Track
+from trainer.stage import Stage
+from trainer.trainable import NOTHING, Figures, Shape, Track
 from trainer.transformer import Block, Past
 
 UNTOLD = 0.2  # share of the images whose class is left out in training
@@ -161,7 +161,7 @@ class CodePrior(Stage):
             for rows in track(torch.arange(len(images)).split(ROWS)):
                 codes = base.encode(images.batch(rows, base.device))[self.part]
                 found.append(codes.to("cpu", torch.int32))
-        return Images(images.name, torch.cat(found)[:, None], images.labels, images.class_names)
+        return Images(images.name, torch.cat(found)[:, None], images.labels, images.class_names, told=images.told)
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
         """ "code_length" (b,) in nats, of codes (b, 1, h, w)."""
