@@ -10,7 +10,23 @@ import streamlit as st
 
 from explorer import controls, run
 from explorer.opened import Run
-from explorer.pages import codebook, compare, map, paths, reconstruct, samples, start, tour, train, traversals
+from explorer.pages import (
+    classes,
+    classification,
+    codebook,
+    compare,
+    complete,
+    levels,
+    map,
+    paths,
+    reconstruct,
+    samples,
+    start,
+    swap,
+    tour,
+    train,
+    traversals,
+)
 from trainer import Checkpoint, checkpoints
 
 ICON = Path(__file__).parent / "explorer/icon.png"  # a file: the browser would fetch a named icon from outside
@@ -18,11 +34,16 @@ PAGES = {
     "start": start,
     "tour": tour,
     "traversals": traversals,
+    "classes": classes,
+    "swap": swap,
     "codebook": codebook,
     "reconstruct": reconstruct,
+    "complete": complete,
     "samples": samples,
+    "levels": levels,
     "map": map,
     "paths": paths,
+    "classification": classification,
     "train": train,
     "compare": compare,
 }
@@ -96,7 +117,7 @@ links = {
     for url, page in PAGES.items()
 }
 st.session_state["pages"] = links
-navigation = st.navigation(list(links.values()))
+navigation = st.navigation(list(links.values()), expanded=True)
 chosen = choose(found, navigation.url_path)
 navigation.run()
 st.session_state.pop("any page", None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, key_of, literal
+from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, blended, key_of, literal
 from explorer.opened import Run
 
 FARTHEST = 100.0  # of a latent from 0; a decoder says nothing beyond, and overflows in the end
@@ -36,32 +36,39 @@ def _from_address(run: Run, asked: Mapping[str, str], revision: int) -> Start:
         return mean
     space = run.model.space
     try:
-        given = {part: _numbers(part, asked[part], run.gaussian[part].dims) for part in space if part in asked}
+        given = {part: _numbers(part, asked[part], run.gaussian[part].dims) for part in run.gaussian if part in asked}
+        labels = {part: kind.size for part, kind in run.labels.items() if part in asked}
+        given |= {part: _probabilities(part, asked[part], size) for part, size in labels.items()}
+        mean = begin(run, revision, MEAN, labels={part: int(np.argmax(given[part])) for part in labels})
     except ValueError as error:
         st.error(literal(f"The link's view cannot be shown ({error}), so this is the start of the checkpoint."))
         return mean
     try:
-        start = _origin(run, asked, revision)
+        start = _origin(run, asked, mean)
     except ValueError as error:
         if given.keys() < space.keys():
             st.error(literal(f"The link's view cannot be shown, so this is the start of the checkpoint: {error}"))
             return mean
         st.error(literal(f"This is the link's view, without what it began with: {error}"))
         start = mean
-    return replace(start, latent={**start.latent, **given})
+    pairs = {part: tuple(np.flatnonzero(given[part]).tolist()) for part in labels}
+    blends = {part: (pair[0], pair[1]) for part, pair in pairs.items() if len(pair) == 2}
+    return replace(start, latent={**start.latent, **given}, blends=blends)
 
 
-def _origin(run: Run, asked: Mapping[str, str], revision: int) -> Start:
-    """What the view began with. Raises ValueError that says what the address should have had, or to fetch images."""
+def _origin(run: Run, asked: Mapping[str, str], mean: Start) -> Start:
+    """What the view began with, the `mean` if with nothing else. Raises ValueError that says what the address should
+    have had, or to fetch images.
+    """
     if "image" in asked:
         if not run.images_are_here:
             raise ValueError(run.fetching)
-        return begin(run, revision, IMAGE, number=_within("image", asked["image"], run.numbers - 1))
+        return begin(run, mean.revision, IMAGE, number=_within("image", asked["image"], run.numbers - 1))
     if "point" in asked:
-        return begin(run, revision, POINT, number=_within("point", asked["point"], run.points - 1))
+        return begin(run, mean.revision, POINT, number=_within("point", asked["point"], run.points - 1))
     if "seed" in asked:
-        return begin(run, revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
-    return begin(run, revision, MEAN)
+        return begin(run, mean.revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
+    return mean
 
 
 def _numbers(part: str, text: str, dims: int) -> list[float]:
@@ -76,6 +83,21 @@ def _numbers(part: str, text: str, dims: int) -> list[float]:
     return values
 
 
+def _probabilities(part: str, text: str, size: int) -> list[float]:
+    """The class of one part, by its number or as the probabilities of all. Raises ValueError unless it is that."""
+    if re.fullmatch("[0-9]{1,4}", text) and int(text) < size:
+        return blended(size, int(text), int(text), 0.0)
+    texts = text.split(",")
+    try:
+        values = [float(value) for value in texts]
+    except ValueError:
+        values = []
+    if len(values) != size or not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 0.01:
+        expected = f"a class 0 … {size - 1} or {size} probabilities whose sum is 1"
+        raise ValueError(f"{part} came as “{text[:20]}”, expected {expected}")
+    return values
+
+
 def _within(what: str, text: str, most: int) -> int:
     """A whole number of the address. Raises ValueError unless it is one from 0 to `most`."""
     number = int(text) if re.fullmatch("[0-9]{1,10}", text) else -1
@@ -85,11 +107,12 @@ def _within(what: str, text: str, most: int) -> int:
 
 
 def view_of(run: Run, latent: dict[str, list[float]], **origin: int) -> dict[str, str]:
-    """The address of a view: a checkpoint, a latent, and what it came from, if anything: the `image` of the test split,
-    the `point` of the summary, or the `seed` of the draw.
+    """The address of a view: a checkpoint, a latent (a class that is certain by its number), and what it came from, if
+    anything: the `image` of the test split, the `point` of the summary, or the `seed` of the draw.
     """
     parts = {part: ",".join(f"{value:.{DIGITS}f}".rstrip("0").rstrip(".") for value in v) for part, v in latent.items()}
-    return {"checkpoint": run.checkpoint.name, **parts, **{name: str(number) for name, number in origin.items()}}
+    sure = {part: str(int(np.argmax(latent[part]))) for part in run.labels if max(latent[part]) == 1}
+    return {"checkpoint": run.checkpoint.name, **parts, **sure, **{name: str(at) for name, at in origin.items()}}
 
 
 def remember(run: Run, start: Start) -> None:
@@ -125,5 +148,5 @@ def say_where(view: dict[str, str]) -> None:
 
 def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:
     """Leave this page for the one where a latent can be moved or edited."""
-    page = "traversals" if run.is_continuous else "codebook"
+    page = "codebook" if run.is_coded else "traversals"
     st.switch_page(st.session_state["pages"][page], query_params=view_of(run, latent))

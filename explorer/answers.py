@@ -71,10 +71,15 @@ def show(answer: Answer, alone: bool) -> None:
     st.markdown(_table(answer))
     if run.has_density and not answer.subject.stand_in:
         st.caption(f"Terms are means of {DRAWS} draws of z; the test images they are compared with had one draw each.")
-    if st.button("Explore its latent", key=f"explore/{run.checkpoint.name}", icon=":material/tune:",
-                 help="Opens the page that starts from this picture's latent"):  # fmt: skip
+    for part in run.labels:
+        bars = figures.shares(run.class_names(part), np.array(found.latent[part]), f"q({part}|x)")
+        st.plotly_chart(bars, config=figures.CONFIG, height=200, key=f"shares/{run.checkpoint.name}/{part}")
+    if (run.is_continuous or run.is_coded) and st.button(
+        "Explore its latent", key=f"explore/{run.checkpoint.name}", icon=":material/tune:",
+        help="Opens the page that starts from this picture's latent",
+    ):  # fmt: skip
         address.go_to_view(run, found.latent)
-    if found.spread:
+    if found.spread and run.gaussian:
         with st.expander("Posterior of each dimension"):
             st.plotly_chart(figures.posterior(*run.posterior_rows(found.latent, found.spread)), config=figures.CONFIG)
 
@@ -92,7 +97,7 @@ def cells(found: Understood) -> list[tuple[str, np.ndarray]]:
 def picture(caption: str, image: np.ndarray, side: int) -> None:
     """An image near `side` px, crisp."""
     enlarged, width = pictures.crisp(image, side)
-    st.image(enlarged, caption=caption, width=width)
+    st.image(enlarged, caption=caption, width=width, output_format="PNG")  # JPEG is not exact
 
 
 def steps(answer: Answer) -> None:

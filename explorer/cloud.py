@@ -60,7 +60,7 @@ class Cloud:
     @property
     def dims(self) -> list[str]:
         """The names of the points' dimensions, which are columns too."""
-        return _dims(self.run, self.points.shape[1])
+        return self.run.dims
 
     @property
     def can_decode(self) -> bool:
@@ -148,7 +148,7 @@ def from_images(run: Run, images: Images, split: Split, count: int, tell: Callab
         with seeded(number):
             x = images.batch(some)
             points.append(run.model.points(run.model.encode(x)).numpy())
-            for name, values in trainer.total(run.model.terms(x)).items():
+            for name, values in trainer.total(run.model.terms(x, images.given(some, run.model))).items():
                 terms[name].append(values.numpy())
         tell(int(some[-1]) + 1)
     found, shipped = np.concatenate(points), run.summary.arrays["points"]
@@ -197,10 +197,10 @@ def _terms(run: Run, terms: dict[str, np.ndarray]) -> dict[str, Column]:
 
 
 def _dimensions(run: Run, points: np.ndarray) -> dict[str, Column]:
-    return {name: Column(name, points[:, at]) for at, name in enumerate(_dims(run, points.shape[1]))}
-
-
-def _dims(run: Run, count: int) -> list[str]:
-    if run.is_continuous:
-        return [f"{part}{dim}" for part, kind in run.gaussian.items() for dim in range(kind.dims)]
-    return [f"p{dim}" for dim in range(count)]  # what a model makes of its codes has no other name
+    """Each dimension, and, where some of them are the probabilities of classes, the most probable class."""
+    found = {}
+    for part, kind in run.labels.items() if run.is_continuous else ():
+        start = run.dims.index(trainer.dimension_name(part, 0))
+        best = points[:, start : start + kind.size].argmax(1)
+        found[f"inferred_{part}"] = Column(f"Inferred {part}", best, tuple(run.class_names(part)))
+    return found | {name: Column(name, points[:, at]) for at, name in enumerate(run.dims)}

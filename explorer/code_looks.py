@@ -125,7 +125,10 @@ def rates(run: Run, part: str, code: int) -> None:
     if not run.images_are_here:
         st.caption(f"PNG and JPEG are measured on test images. {controls.literal(run.fetching)}")
     if not run.has_prior:
-        stage_training.offer(run)
+        stage_training.offer(
+            run, "code_prior", "prior over the codes", "A transformer that learns which codes stand together",
+            ["--conditional"] if run.has_classes else [],
+        )  # fmt: skip
     st.caption("A rate of codes is that of an ideal coder that knows the decoder; a file's reader knows its format.")
 
 

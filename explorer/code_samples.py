@@ -46,9 +46,8 @@ def stage(run: Run) -> None:
     picked = live.reported(canvas).picked
     if picked is not None and picked < len(images):
         address.go_to_view(run, run.plain(z, picked))
-    sheet = images.reshape(side, side, *images.shape[1:]).swapaxes(1, 2)  # (row, y, column, x, c)
     live.canvas(
-        [], sheet.reshape(side * images.shape[1], side * images.shape[2], -1), key=canvas,
+        [], pictures.laid(images, side), key=canvas,
         revision=hash((count, seed, temperature, label)) % 2**31, unit="",
         cells=live.Cells(side, side, len(images), "Click a sample, or press Enter on it, to edit its codes"),
     )  # fmt: skip

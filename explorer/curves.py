@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import trainer
 from explorer import figures
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def per_dimension(history: History) -> Figure | None:
         if lines and all(isinstance(line.get(name), list) for line in lines):
             table = np.array([line[name] for line in lines], float)  # (k, d)
             part = name.partition("/")[2] or name
-            rows += [(f"{part}{dim}", table[:, dim]) for dim in range(table.shape[1])]
+            rows += [(trainer.dimension_name(part, dim), table[:, dim]) for dim in range(table.shape[1])]
     if not rows:
         return None
     rows.sort(key=lambda row: row[1][-1])

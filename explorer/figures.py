@@ -22,6 +22,7 @@ CLASSES = (BLUE, ORANGE, VERMILION, SKY, "#009E73", "#CC79A7", "#C01830", "#30D8
 AMOUNTS = ("#00224E", "#123570", "#3B496C", "#575D6D", "#707173", "#8A8678", "#A59C74", "#C3B369", "#E1CC55",
            "#FEE838")  # fmt: skip  # cividis (Nuñez et al. 2018), evenly spaced
 HEIGHT = 320  # px
+MOST = 24  # classes that a figure of bars shows
 CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 
 
@@ -63,6 +64,20 @@ def posterior(labels: Sequence[str], mean: np.ndarray, std: np.ndarray, low: np.
            "hovertemplate": hover}  # fmt: skip
     return figure([data, own], "Posterior of each dimension", "dimension, most important first", "z, in its own unit",
                   hovermode="closest")  # fmt: skip
+
+
+def shares(names: Sequence[str], values: np.ndarray, title: str) -> Figure:
+    """The probability of each class (k,), in %; of many, the most probable ones."""
+    order = np.sort(np.argsort(-values, kind="stable")[:MOST])
+    bar = {
+        **bars([names[each] for each in order], 100 * values[order], "probability", BLUE),
+        "text": [f"{100 * value:.0f}" if value >= 0.005 else "" for value in values[order]],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>",
+    }
+    axis = {"range": [0, 115], "tickvals": [0, 50, 100]}
+    return figure([bar], title, "class", "%", hovermode="closest", xaxis={"type": "category"}, yaxis=axis)
 
 
 def level(x: np.ndarray, y: float, name: str, color: str) -> dict[str, Any]:

@@ -30,6 +30,26 @@ def traverse(z: Latent, part: str, dims: Sequence[int], positions: np.ndarray) -
     return moved
 
 
+def through_classes(z: Latent, part: str, classes: Sequence[int] | np.ndarray) -> Latent:
+    """One latent (each part (1, …)) -> as many as there are `classes`: `part` is each of them while all else stays."""
+    import torch
+
+    k = len(classes)
+    moved = {name: values.repeat(k, *[1] * (values.ndim - 1)) for name, values in z.items()}
+    return {**moved, part: torch.eye(z[part].shape[1])[torch.tensor(classes)]}
+
+
+def blend(z: Latent, part: str, one: int, other: int, shares: np.ndarray) -> Latent:
+    """One latent (each part (1, …)) -> len(shares) latents: `part` goes from class `one` to class `other`."""
+    import torch
+
+    moved = through_classes(z, part, [one] * len(shares))
+    return {
+        **moved,
+        part: torch.lerp(moved[part], torch.eye(z[part].shape[1])[other], torch.tensor(shares).float()[:, None]),
+    }
+
+
 def interpolate(one: Latent, other: Latent, count: int) -> Latent:
     """`count` latents on the straight line between two, both ends included (each part (1, …))."""
     import torch
@@ -45,5 +65,9 @@ def by_importance(importance: np.ndarray, active: np.ndarray) -> tuple[list[int]
 
 
 def columns(count: int) -> list[int]:
-    """Which of `count` stops make the row of the traversals: 11, the first, the last and the middle among them."""
-    return list(range(0, count, (count - 1) // (COLUMNS - 1)))
+    """Which of `count` stops make the row of the traversals: 11, the first, the last and the middle among them; all
+    where they are fewer.
+    """
+    if count <= COLUMNS:
+        return list(range(count))
+    return [round(place) for place in np.linspace(0, count - 1, COLUMNS)]

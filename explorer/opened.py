@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ import numpy as np
 import trainer
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
-    from trainer import Checkpoint, Codes, Gaussian, Images, Latent, LatentModel, Summary
+    from trainer import Checkpoint, Codes, Gaussian, Images, Label, Latent, LatentModel, Summary
 
 BATCH = 512  # decodes at once
 Track = Callable[[Iterable[Any]], Iterable[Any]]  # wraps a loop that may take long, to show its progress
@@ -79,15 +79,54 @@ class Run:
         return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Codes)}
 
     @property
+    def labels(self) -> dict[str, Label]:
+        """The latent's classes."""
+        return {name: part for name, part in self.model.space.items() if isinstance(part, trainer.Label)}
+
+    @property
     def is_continuous(self) -> bool:
-        """Whether the whole latent is real numbers, so that it has a mean, can be moved, and leads back from points."""
-        return not self.codes
+        """Whether the whole latent is real numbers and probabilities of classes, so that it has a mean, can be moved,
+        and leads back from points.
+        """
+        return len(self.gaussian) + len(self.labels) == len(self.model.space)
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the whole latent is one grid of codes or several."""
+        return len(self.codes) == len(self.model.space)
 
     @property
     def latent_title(self) -> str:
         """What the latent is, for people."""
+        classes = [f"one of {part.size} classes" for part in self.labels.values()]
+        numbers = [f"{part.dims} real numbers" for part in self.gaussian.values()]
         grids = [f"a grid of {part.h} × {part.w} codes out of {part.size}" for part in self.codes.values()]
-        return " and ".join([f"{part.dims} real numbers" for part in self.gaussian.values()] + grids)
+        seen = ["what is visible of an image"] * (not (self.is_continuous or self.codes))
+        return " and ".join(classes + seen + numbers + grids)
+
+    def class_names(self, part: str) -> list[str]:
+        """What the classes of a part are called: as in the data where the model is told them, else by their number."""
+        names, size = self.checkpoint.config.data.class_names, self.labels[part].size
+        return names if self.model.labelled and len(names) == size else [str(number) for number in range(size)]
+
+    @cached_property
+    def _widths(self) -> dict[str, int]:
+        """How many dimensions of points each part has."""
+        return {name: part.dims for name, part in self.gaussian.items()} | {
+            name: part.size for name, part in self.labels.items()
+        }
+
+    @property
+    def dims(self) -> list[str]:
+        """The names of the dimensions of points; what a model makes of codes or pixels has no better ones."""
+        if self.is_continuous:
+            return [trainer.dimension_name(name, dim) for name in self.model.space for dim in range(self._widths[name])]
+        return [f"p{dim}" for dim in range(self.summary.arrays["points"].shape[1])]
+
+    @property
+    def is_real(self) -> np.ndarray:
+        """(d,) bool: which dimensions of points are real numbers, and not probabilities of classes."""
+        return np.concatenate([np.full(self._widths[name], name in self.gaussian) for name in self.model.space])
 
     @property
     def is_line(self) -> bool:
@@ -208,19 +247,40 @@ class Run:
         for part in self.gaussian:
             low, high = self.summary.band(part)
             for dim in (-self.summary.importance(part)[0]).argsort(kind="stable"):
-                rows.append((f"{part}{dim}", mean[part][dim], std[part][dim], float(low[dim]), float(high[dim])))
+                band = float(low[dim]), float(high[dim])
+                rows.append((trainer.dimension_name(part, dim), mean[part][dim], std[part][dim], *band))
         labels, *columns = zip(*rows, strict=True)
         return labels, *(np.array(column) for column in columns)
 
     def sample(
         self, seed: int, count: int = 1, temperature: float = 1.0, label: int | None = None, track: Track = iter
     ) -> Latent:
-        """Latents from the prior, or what stands in for it, of one class if `label` is its number."""
+        """Latents from the prior, or what stands in for it, of one class if `label` is its number.
+
+        Classes that are drawn are the same at every temperature.
+        """
         import torch
 
-        given = {} if label is None else {"y": torch.full((count,), label)}
+        part, seeded = next(iter(self.labels), "y"), torch.Generator().manual_seed(seed)
         with torch.inference_mode():
-            return self.model.sample(count, given, temperature, torch.Generator().manual_seed(seed), track)
+            given = {} if label is None else {part: torch.full((count,), label)}
+            if self.labels and label is None:
+                drawn = self.model.sample(count, generator=torch.Generator().manual_seed(seed))
+                given = {name: drawn[name] for name in self.labels}
+            return self.model.sample(count, given, temperature, seeded, track)
+
+    def class_mean(self, labels: Mapping[str, int]) -> Latent:
+        """The mean of the prior, given the classes of some parts; the first class of all others. Each part is (1, …).
+
+        Where no part is a class, the real numbers' own 0.
+        """
+        import torch
+
+        if not self.labels:
+            return {name: torch.zeros(1, part.dims) for name, part in self.gaussian.items()}
+        given = {name: torch.tensor([labels.get(name, 0)]) for name in self.labels}
+        with torch.inference_mode():
+            return self.model.sample(1, given, 0.0, torch.Generator().manual_seed(0))
 
     @property
     def known_classes(self) -> list[str]:
@@ -233,11 +293,16 @@ class Run:
         return {name: values[index].flatten().tolist() for name, values in z.items()}
 
     def tensors(self, z: dict[str, list[float]]) -> Latent:
-        """The inverse of `plain`, as a latent of one image."""
+        """The inverse of `plain`, as a latent of one image. Rounded probabilities have a sum of 1 again."""
         import torch
 
-        grids = {name: (part.h, part.w) for name, part in self.codes.items()}
-        return {name: torch.tensor(values).view(1, *grids.get(name, (-1,))) for name, values in z.items()}
+        sides = {name: (part.h, part.w) for name, part in self.codes.items()} | {
+            name: (part.c, part.h, part.w)
+            for name, part in self.model.space.items()
+            if isinstance(part, trainer.Visible)
+        }
+        found = {name: torch.tensor(values).view(1, *sides.get(name, (-1,))) for name, values in z.items()}
+        return {name: values / values.sum() if name in self.labels else values for name, values in found.items()}
 
 
 @contextmanager

@@ -14,10 +14,12 @@ SIDE = 256  # px, about how large one image of a GIF is
 
 
 def grid_png(rows: Sequence[np.ndarray]) -> bytes:
-    """One row of images per axis, each (k, h, w, c), as a PNG."""
+    """One row of images per axis, each (k, h, w, c), as a PNG; a shorter row ends in black."""
     scale = max(1, 64 // max(rows[0].shape[1:3]))
+    widest = max(map(len, rows))
+    whole = [np.concatenate([row, np.zeros((widest - len(row), *row.shape[1:]), np.uint8)]) for row in rows]
     out = io.BytesIO()
-    trainer.grid(np.concatenate(list(rows)), len(rows[0]), scale).save(out, "png")
+    trainer.grid(np.concatenate(whole), widest, scale).save(out, "png")
     return out.getvalue()
 
 
@@ -48,6 +50,13 @@ def strip(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for image in images for part in (image, line)][:-1], axis=1)
 
 
+def laid(images: np.ndarray, columns: int) -> np.ndarray:
+    """(n, h, w, c) -> a sheet of rows with so many pictures each, nothing between them."""
+    n, h, w, c = images.shape
+    grid = images.reshape(n // columns, columns, h, w, c).swapaxes(1, 2)  # (row, y, column, x, c)
+    return grid.reshape(n // columns * h, columns * w, c)
+
+
 def tiles(images: np.ndarray, columns: int) -> np.ndarray:
     """(n, h, w, c) -> rows of `columns` pictures as one."""
     rows = [strip(list(images[start : start + columns])) for start in range(0, len(images), columns)]
@@ -72,6 +81,17 @@ def difference(values: np.ndarray) -> tuple[np.ndarray, float]:
     colours, limit = signed(values)
     bar = signed(np.linspace(1, -1, len(values))[:, None].repeat(max(2, len(values) // 16), 1))[0]
     return np.concatenate([colours, np.full_like(bar[:, :1], 128), bar], axis=1), limit
+
+
+def amounts(values: np.ndarray, limit: float) -> np.ndarray:
+    """(h, w) from 0 to `limit` -> (h, wider, 3) uint8, dark to bright, its scale at the right edge, 0 at the bottom."""
+    from plotly.colors import hex_to_rgb, sequential
+
+    anchors = np.array([hex_to_rgb(colour) for colour in sequential.Viridis])  # (k, 3)
+    bar = np.linspace(limit, 0, len(values))[:, None].repeat(max(2, len(values) // 16), 1)
+    place = np.concatenate([values, bar], 1).clip(0, limit) / limit * (len(anchors) - 1)
+    channels = [np.interp(place, np.arange(len(anchors)), anchors[:, channel]) for channel in range(3)]
+    return np.insert(np.stack(channels, -1).round().astype(np.uint8), values.shape[1], 128, axis=1)
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], side: int = 140) -> bytes:

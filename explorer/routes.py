@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import trainer
 from explorer import paths
 from explorer.opened import Run
 from explorer.paths import Attribute, Tell
@@ -33,7 +34,7 @@ class Route:
 
     kind: str
     frames: np.ndarray  # (k, h, w, c) uint8
-    density: np.ndarray  # (k,) log N(z; 0, I), nats
+    density: np.ndarray  # (k,) log p(z) in nats; where a part is a class, log p(z|y)
     distance: np.ndarray  # (k,) to the nearest latent of the data
     length: float  # how far the images move in all, in Euclidean distance
     settled: bool  # whether it is what its kind says; else the best that was found
@@ -66,15 +67,27 @@ def route(run: Run, kind: str, a: np.ndarray, b: np.ndarray, tell: Tell = lambda
     if kind == STRAIGHT:
         path = paths.straight(a, b, STOPS)
     elif kind == SPHERICAL:
-        path = paths.spherical(a, b, STOPS)
+        path, real = paths.straight(a, b, STOPS), run.is_real  # between classes there is no other way
+        path[:, real] = paths.spherical(a[real], b[real], STOPS)
     elif kind == DATA:
         path = paths.through_data(a, b, data, STOPS)
     else:
         path, settled = paths.pulled_back(a, b, decode, STOPS, tell)
     return Route(
-        kind, pictures(run, path), paths.log_prior_density(path), paths.to_data(path, data),
+        kind, pictures(run, path), density(run, path), paths.to_data(path, data),
         paths.image_length(path, decode), settled,
     )  # fmt: skip
+
+
+def density(run: Run, path: np.ndarray) -> np.ndarray:
+    """(k,) the log density of the prior at points (k, d), in nats: log N(z; 0, I) where the model has no other."""
+    import torch
+
+    if not (run.labels and isinstance(run.model, trainer.Density)):
+        return paths.log_prior_density(path[:, run.is_real])
+    z = {name: values[None] for name, values in run.model.from_points(torch.from_numpy(path).float()).items()}
+    with torch.inference_mode():
+        return run.model.log_prior(z, {name: z[name] for name in run.labels})[0].numpy()
 
 
 class Closed(Exception):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import trainer
+from explorer import pictures
 from explorer.live import LIMIT
 from explorer.opened import Run
 
@@ -28,6 +29,7 @@ class Samples:
     seed: int
     count: int
     drawn: bool = False
+    label: int | None = None  # the class that all are of
     _frames: list[np.ndarray] = field(default_factory=list)  # sheets, at as many temperatures as are done
 
     @property
@@ -67,13 +69,8 @@ class Samples:
         return len(self._frames)
 
     def _latents(self, temperature: float) -> trainer.Latent:
-        import torch
-
-        seeded = torch.Generator().manual_seed(self.seed)
-        return self.run.model.sample(self.count, temperature=temperature, generator=seeded)
+        return self.run.sample(self.seed, self.count, temperature, self.label)
 
     def _laid(self, images: np.ndarray, by: int) -> np.ndarray:
         images = trainer.reduced(images, by)
-        _, h, w, c = images.shape
-        grid = images.reshape(self.side, self.side, h, w, c).swapaxes(1, 2)  # (row, y, column, x, c)
-        return grid.reshape(self.side * h, self.side * w, c)
+        return pictures.laid(images, self.side)

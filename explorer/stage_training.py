@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from explorer import jobs, training_watch
@@ -9,35 +11,35 @@ from explorer.controls import literal
 from explorer.job import ALIVE, DIED
 from explorer.opened import Run
 
-STAGE = "code_prior"
 EVERY = 1.5  # seconds between two looks
 
 
-def offer(run: Run) -> None:
-    """For a checkpoint whose prior over codes is not there: train it here or by a command, and see it train."""
-    job = jobs.of_stage(run.checkpoint, STAGE)
+def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()) -> None:
+    """For a checkpoint whose second stage is not there, `what` for people: train it here or by a command, with these
+    words of it, and see it train. `about` is what it does, in a line.
+    """
+    job = jobs.of_stage(run.checkpoint, stage)
     state = job.state() if job else ""
     if job and state in ALIVE:
-        st.fragment(_follow, run_every=EVERY)(run, state)
+        st.fragment(_follow, run_every=EVERY)(run, stage, state)
         return
     if job and state == DIED:
         training_watch.headline(job, state, job.checkpoint)
-    st.caption("No prior over the codes was trained yet. It trains in the background, also when this page is closed.")
-    command = run.stage_command(STAGE) + (" --conditional" if run.has_classes else "")
-    if st.button("Train the prior", type="primary", icon=":material/model_training:", key="stage/start",
-                 help="A transformer that learns which codes stand together, on this machine"):  # fmt: skip
+    st.caption(f"No {what} was trained yet. It trains in the background, also when this page is closed.")
+    if st.button(f"Train the {what}", type="primary", icon=":material/model_training:", key="stage/start",
+                 help=f"{about}, on this machine"):  # fmt: skip
         try:
-            jobs.start_stage(run.checkpoint, STAGE, ["--conditional"] if run.has_classes else [])
+            jobs.start_stage(run.checkpoint, stage, words)
         except (ValueError, OSError) as error:
             st.error(literal(str(error)))
         else:
             st.rerun()
     st.caption("The same in a terminal:")
-    st.code(command, language="bash")
+    st.code(" ".join([run.stage_command(stage), *words]), language="bash")
 
 
-def _follow(run: Run, before: str) -> None:
-    job = jobs.of_stage(run.checkpoint, STAGE)
+def _follow(run: Run, stage: str, before: str) -> None:
+    job = jobs.of_stage(run.checkpoint, stage)
     now = job.state() if job else ""
     if job is None or (now != before and now not in ALIVE):
         st.rerun()

@@ -56,6 +56,7 @@ class Chapter:
     links: tuple[Link, ...]
     misprint: str = ""  # what is often printed wrongly, and the right form
     figure: str = ""  # key of the page's interactive figures
+    held: tuple[str, ...] = ()  # at most two checkpoints, and a figure of what each of their levels holds
 
     def shown(self, names: set[str]) -> bool:
         """Whether any of its checkpoints is among these."""
@@ -98,5 +99,24 @@ def codebook(config: Config, summary: Summary) -> str:
     )
 
 
+def levels(config: Config, summary: Summary) -> str:
+    """What each level holds, the coarsest first."""
+    said = []
+    for name, kl in summary.arrays.items():
+        if name.startswith("kl/"):
+            active = summary.active(part := name.removeprefix("kl/"))
+            said.append(f"{part} {kl.sum():.1f} ({int(active.sum())}/{len(active)})")
+    if len(said) < 2:
+        raise KeyError("levels")
+    return "KL in nats (active dimensions): " + ", ".join(said)
+
+
 Fact = Callable[["Config", "Summary"], str]
-FACTS: dict[str, Fact] = {"elbo": elbo, "kept": kept, "active": active, "beta_norm": beta_norm, "codebook": codebook}
+FACTS: dict[str, Fact] = {
+    "elbo": elbo,
+    "kept": kept,
+    "active": active,
+    "beta_norm": beta_norm,
+    "codebook": codebook,
+    "levels": levels,
+}

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from explorer import tour_discrete, tour_linear, tour_variational
+from explorer import tour_conditional, tour_discrete, tour_hierarchical, tour_linear, tour_variational
 
-CHAPTERS = tour_linear.CHAPTERS + tour_variational.CHAPTERS + tour_discrete.CHAPTERS
+CHAPTERS = (
+    tour_linear.CHAPTERS
+    + tour_variational.CHAPTERS
+    + tour_conditional.CHAPTERS
+    + tour_discrete.CHAPTERS
+    + tour_hierarchical.CHAPTERS
+)

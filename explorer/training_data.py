@@ -51,12 +51,22 @@ def choose() -> tuple[str | None, int | None, Images | None]:
         st.caption(f"The images of {name} are not on this machine yet: they are fetched when the training starts.")
         return name, side, None
     try:
-        images = run.images_of(name, side, Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0)
+        images = run.images_of(name, side, changed(name))
         _look(images)
     except (ValueError, OSError) as error:
         st.error(literal(str(error)))
         return None, None, None
     return name, side, images
+
+
+def told(name: str, side: int | None, labels: int | None, seed: int) -> Images:
+    """The images of a data set that lies here, a model being told so many labels. Raises ValueError or OSError."""
+    return run.images_of(name, side, changed(name), labels, seed)
+
+
+def changed(name: str) -> float:
+    """When a person's own set was last written; a named one never changes."""
+    return Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0
 
 
 def _look(images: Images) -> None:

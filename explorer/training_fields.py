@@ -24,6 +24,11 @@ def places(*names: str) -> list[Entry]:
     return [entry for entry in form.entries(trainer.Place) if entry.name in (names or ("size", "half", "note"))]
 
 
+def places_of(model: Any) -> list[Entry]:
+    """Of what stands beside a model's own options, those that have an effect on it."""
+    return places("size", "half", "note", *(["labels"] if model.labelled else []))
+
+
 def widgets(model: str, fields: list[Entry], values: dict[str, Any], options: Any) -> bool:
     """A widget per field, its value into `values`; whether one that is typed is wrong, which is said under it."""
     wrong = False

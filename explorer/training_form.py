@@ -14,10 +14,10 @@ from explorer.controls import literal
 from explorer.form import Entry
 from explorer.job import options_of
 from explorer.training_data import OWN
-from explorer.training_fields import kept, places, widgets
+from explorer.training_fields import kept, places_of, widgets
 
 if TYPE_CHECKING:
-    from trainer import Checkpoint, Images
+    from trainer import Checkpoint
 
 
 def _free(name: str) -> str:
@@ -37,7 +37,7 @@ def fill(checkpoint: Checkpoint) -> None:
     fields = [
         *form.entries(models.get(config.model).Options),
         *form.entries(trainer.TrainOptions),
-        *places(),
+        *places_of(models.get(config.model)),
     ]
     held = {f"{config.model}/{field.name}": field.shown(values[field.name]) for field in fields if field.name in values}
     data = config.data.name if config.data.name in trainer.data_names() else OWN
@@ -71,14 +71,21 @@ def show() -> None:
         wrong = _named(name)
     start = st.container()  # its button waits for what the options below are
     own, training = form.entries(kind.Options), [] if kind.closed_form else form.entries(trainer.TrainOptions)
+    around = places_of(kind)
     values: dict[str, Any] = {}
     with st.expander("Options of the model"):
         wrong |= widgets(model, own, values, kind.Options)
     with st.expander("Options of the training"):
-        wrong |= widgets(model, [*training, *places()], values, None)
+        wrong |= widgets(model, [*training, *around], values, None)
     with start:
-        wrong = wrong or _together(kind, own, training, values)
-        ready = data is not None and not wrong
+        wrong = wrong or _together(kind, own, training, around, values)
+        options = form.chosen(own, values)
+        steps = {field.name: values[field.name] for field in training}
+        told = values.get("labels"), steps.get("seed", 0) if values.get("labels") else 0
+        asked = (model, data, side, data and training_data.changed(data), str(options), str(steps), *told)
+        before, refusal = st.session_state.get("train/refused", (None, ""))
+        refused = before == asked and images is not None
+        ready = data is not None and not wrong and not refused
         if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
                      help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
             _start(
@@ -87,12 +94,16 @@ def show() -> None:
                 {
                     "data": data,
                     **({"side": side} if side else {}),
-                    **form.chosen([*own, *training, *places()], values),
+                    **form.chosen([*own, *training, *around], values),
                 },
             )
-        if ready and images is not None:
-            options = form.chosen(own, values)
-            _estimate(model, options, {field.name: values[field.name] for field in training}, f"{data} {side}", images)
+        if refused:
+            st.error(literal(refusal))
+        elif ready and images is not None:
+            problem = _estimate(model, options, steps, data or "", side, told)
+            if problem:  # once more from the top, so that the button does not start what cannot be
+                st.session_state["train/refused"] = (asked, problem)
+                st.rerun()
 
 
 def _proposed(model: str, data: str | None) -> str:
@@ -121,25 +132,32 @@ def _start(name: str, model: str, options: Mapping[str, Any]) -> None:
     st.rerun()
 
 
-def _together(kind: Any, own: list[Entry], training: list[Entry], values: Mapping[str, Any]) -> bool:
+def _together(
+    kind: Any, own: list[Entry], training: list[Entry], around: list[Entry], values: Mapping[str, Any]
+) -> bool:
     """Whether something is wrong with the options as a whole; then that is said under them."""
     try:
         kind.Options.read(form.chosen(own, values)).check_needs()
         trainer.TrainOptions.read({field.name: values[field.name] for field in training})
-        trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in places()}})
+        trainer.Place.read({"out": ".", **{field.name: values[field.name] for field in around}})
     except ValueError as error:
         st.error(literal(str(error)))
         return True
     return False
 
 
-def _estimate(model: str, options: dict[str, Any], training: dict[str, Any], data: str, images: Images) -> None:
+def _estimate(
+    model: str, options: dict[str, Any], training: dict[str, Any], data: str, side: int | None,
+    told: tuple[int | None, int],
+) -> str:  # fmt: skip
+    """Say what the training will take; or return why no model can be made of these images."""
     try:
-        found = run.estimate(model, options, training, images, f"{data} {len(images)}")
-    except (ValueError, RuntimeError) as error:
-        st.error(literal(f"This model cannot be made: {error}"))
-        return
+        images = training_data.told(data, side, *told)
+        found = run.estimate(model, options, training, images, f"{data} {side} {told} {len(images)}")
+    except (ValueError, RuntimeError, OSError) as error:
+        return f"This model cannot be made: {error}"
     st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {_time(found.seconds)}")
+    return ""
 
 
 def _time(seconds: float | None) -> str:

@@ -44,14 +44,17 @@ class Understood:
 
 
 def understand(run: Run, image: np.ndarray) -> Understood:
-    """One image (h, w, c) in [0, 1], of the model's shape, through the model and back."""
+    """One image (h, w, c) in [0, 1], of the model's shape, through the model and back; a class that the model wants to
+    be told is the most probable one.
+    """
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
     with seeded():
         z = run.model.encode(x)
         y = run.model.decode(z)
-        terms = trainer.total(run.model.terms(x.expand(DRAWS, -1, -1, -1)))
+        told = {name: z[name].argmax(1).expand(DRAWS) for name in run.labels if run.model.labelled}
+        terms = trainer.total(run.model.terms(x.expand(DRAWS, -1, -1, -1), told))
         samples, spread = None, {}
         if isinstance(run.model, trainer.Density):
             drawn, _ = run.model.infer(x, DRAWS, generator=torch.Generator().manual_seed(0))

@@ -41,7 +41,7 @@ def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, 
     note = f"{route.length:.1f} moved in all"
     _scrub(run, Walk(key, "Along the path", routes.SHARES, route.frames, 0.0, note), one.seen)
     for each in every:
-        _row(each, every, run.prior_title)
+        _row(each, every, "p(z|y)" if run.labels else run.prior_title)
 
 
 def _row(route: Route, every: Sequence[Route], prior: str) -> None:
@@ -70,8 +70,7 @@ def attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood
     _scrub(run, Walk(key, title, routes.STRENGTHS, frames, 0.0, unit=unit), one.seen)
     st.caption(f"Resampled images of the two groups give directions whose cosine with this one is "
                f"{found.agreement:.3f} on average.")  # fmt: skip
-    labels = [f"{part}{dim}" for part, kind in run.gaussian.items() for dim in range(kind.dims)]
-    st.plotly_chart(route_figures.direction(found, labels), config=CONFIG)
+    st.plotly_chart(route_figures.direction(found, run.dims), config=CONFIG)
     leaks = routes.leakage(run, found)
     if leaks:
         shares = [round(100 * share) for share in leaks.values()]

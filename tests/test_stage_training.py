@@ -12,7 +12,8 @@ from trainings import reaches, until
 import trainer
 from explorer import jobs
 from explorer.job import RUNNING, STOPPED, last_step
-from explorer.stage_training import STAGE
+
+STAGE = "code_prior"
 
 
 def rates() -> None:

@@ -47,6 +47,7 @@ class Axis:
     nameable: bool = True
     band: tuple[float, float] | None = None  # marked on the track: 5th to 95th percentile of the data
     folded: bool = False  # listed under the fold, closed at first
+    names: Sequence[str] = ()  # what its stops are called, where they are classes and not amounts
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Cells:
     columns: int
     count: int
     help: str
+    row_names: Sequence[str] = ()
+    column_names: Sequence[str] = ()  # of groups of columns of one width
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ def pack(
                 "nameable": axis.nameable,
                 "band": None if axis.band is None else [float(edge) for edge in axis.band],
                 "folded": axis.folded,
+                "names": list(axis.names),
             }
             for axis in axes
         ],

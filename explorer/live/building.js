@@ -1,14 +1,15 @@
 // The elements of one axis: its slider among the controls, and its row of the traversals. A name that a person gave is
 // text and goes through value and textContent only. What a person does is told to `on`, the Live canvas.
 
-function buildControl({ id, stops, home, band, nameable }, on) {
+function buildControl(axis, on) {
+  const { id, stops, home, band, nameable, names } = axis;
   const control = element("div", "axis");
   const line = element("div", "line");
   const name = element("input", "name");
   Object.assign(name, { type: "text", maxLength: 60, spellcheck: false, autocomplete: "off" });
   if (nameable) name.title = "Give this axis a name";
   else Object.assign(name, { readOnly: true, tabIndex: -1 });
-  const [label, note, output] = [element("span", "label"), element("span", "note"), element("output", "")];
+  const [label, note, output] = [element("span", "label"), element("span", "note"), element("output", names.length ? "named" : "")];
   output.setAttribute("aria-hidden", "true"); // the slider says the same as its value
   line.append(name, label, note, output);
 
@@ -18,7 +19,7 @@ function buildControl({ id, stops, home, band, nameable }, on) {
   if (stops[0] < 0 && stops.at(-1) > 0) marks.append(span("zero", position(stops, 0)));
   const slider = element("input", "");
   Object.assign(slider, { type: "range", min: 0, max: stops.length - 1, step: 1 });
-  slider.title = `Drag, or use the arrow keys. Double-click: back to ${trim(home)}`;
+  slider.title = `Drag, or use the arrow keys. Double-click: back to ${names.length ? said(axis, home) : trim(home)}`;
   track.append(element("div", "rail"), marks, slider);
   control.append(line, track);
 

@@ -25,7 +25,8 @@ class Live {
     this.memory = new Memory();
     this.talk = new Talk(this.memory);
     const [lines, mark] = [this.find(".lines"), this.find(".picked")];
-    this.picking = new Picking(this.picture, lines, mark, (at) => this.talk.send("picked", at));
+    const names = { rows: this.find(".row-names"), columns: this.find(".column-names") };
+    this.picking = new Picking(this.picture, lines, mark, names, (at) => this.talk.send("picked", at));
     this.names = {}; // axis id -> name given here that the server has not repeated yet
     this.parts = new Map(); // axis id -> its elements
     this.held = ""; // axis id under the pointer or the arrow keys
@@ -79,12 +80,13 @@ class Live {
   // Put slider, number and mark of one axis where its value is.
   place(id) {
     const { slider, output, row, mark, pitch } = this.parts.get(id);
-    const { stops, columns } = this.memory.axes.get(id);
+    const axis = this.memory.axes.get(id);
+    const { stops, columns } = axis;
     const value = this.memory.values[id];
     const stop = nearest(stops, value);
     if (Number(slider.value) !== stop) slider.value = stop;
-    slider.setAttribute("aria-valuetext", fixed(value));
-    setText(output, fixed(value));
+    slider.setAttribute("aria-valuetext", said(axis, value));
+    setText(output, said(axis, value));
     if (!row) return;
     row.classList.toggle("stale", !this.memory.suits(this.memory.row(id), id));
     row.classList.toggle("held", id === this.held);
@@ -95,7 +97,7 @@ class Live {
   describe() {
     if (this.picture.dataset.state !== "ready") return;
     const where = this.memory.header.axes.filter((axis) => !axis.folded)
-      .map((axis) => `${this.name(axis) || axis.label} = ${fixed(this.memory.values[axis.id])}`);
+      .map((axis) => `${this.name(axis) || axis.label} = ${said(axis, this.memory.values[axis.id])}`);
     this.picture.setAttribute("aria-label", `decoded image at ${where.join(", ")}`);
   }
 
@@ -110,7 +112,7 @@ class Live {
     const [h, w] = decoded.shape;
     const most = header.axes.some((axis) => axis.columns.length) ? LARGE : ALONE;
     const small = scale(w, h, stage < 560 ? 64 : 128);
-    const beside = original ? w * small + 16 : 0;
+    const beside = (original ? w * small + 16 : 0) + this.find(".row-names").offsetWidth;
     // Leave a phone room for the sliders, unless the picture is all there is.
     const tall = single && most === LARGE ? 0.45 * window.innerHeight : most;
     const large = scale(w, h, Math.min(most, stage - beside), Math.min(most, tall));
@@ -133,7 +135,8 @@ class Live {
   // New elements only when other axes came; a slider that is being dragged must stay the same element.
   build() {
     const { axes } = this.memory.header;
-    const form = JSON.stringify(axes.map(({ id, stops, columns, band, folded }) => [id, stops, columns, band, folded]));
+    const form = JSON.stringify(axes.map(({ id, stops, columns, band, folded, names }) =>
+      [id, stops, columns, band, folded, names]));
     if (form === this.form) return;
     this.form = form;
     this.parts.clear();
@@ -145,7 +148,7 @@ class Live {
       const part = buildControl(axis, this);
       (axis.folded ? fold : list).append(part.control);
       if (axis.columns.length) {
-        const stops = JSON.stringify(axis.stops);
+        const stops = JSON.stringify([axis.stops, axis.names]);
         buildRow(part, axis, stops !== before, this);
         before = stops;
         rows.append(part.row);
@@ -164,7 +167,8 @@ class Live {
   // Texts, which may change with every payload.
   label() {
     const { axes, unit, fold } = this.memory.header;
-    const ends = new Set(axes.map(({ stops }) => `${trim(stops[0])}\u00a0…\u00a0${trim(stops.at(-1))}`));
+    const amounts = axes.filter(({ nameable }) => nameable); // which have one unit; where there are none, all have
+    const ends = new Set((amounts.length ? amounts : axes.filter(({ names }) => !names.length)).map(({ stops }) => `${trim(stops[0])}\u00a0…\u00a0${trim(stops.at(-1))}`));
     setText(this.find(".unit-text"), [unit, ends.size === 1 ? [...ends][0] : ""].filter(Boolean).join("; "));
     this.find(".legend").hidden = !axes.some((axis) => axis.band);
     setText(this.find(".fold summary"), fold || "More");

@@ -6,7 +6,7 @@ const scratch = document.createElement("canvas"); // one picture at its own size
 
 // One row of the traversals: `pictures` at `columns` of `stops`, into `room` CSS pixels. `part` is what building.js made.
 // `shape` is that of the picture on the stage: a strip may be of smaller ones, which are drawn just as large.
-function drawRow(part, pictures, { columns, stops }, [h, w], room, gap) {
+function drawRow(part, pictures, { columns, stops, names }, [h, w], room, gap) {
   const zoom = scale(w, h, (room - gap * (COLUMNS - 1)) / COLUMNS, LARGE / 2);
   const ratio = window.devicePixelRatio || 1;
   const [across, down, between] = [w * zoom, h * zoom, gap].map((side) => Math.round(side * ratio));
@@ -17,7 +17,7 @@ function drawRow(part, pictures, { columns, stops }, [h, w], room, gap) {
   part.pitch = (across + between) / ratio;
   part.mark.style.width = `${across / ratio}px`;
   part.mark.style.height = `${down / ratio}px`;
-  if (part.heads) drawHeads(part, columns.map((stop) => stops[stop]), across / ratio);
+  if (part.heads) drawHeads(part, columns.map((stop) => stops[stop]), columns.map((stop) => names[stop]), across / ratio);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   pictures?.forEach((picture, i) => {
@@ -28,13 +28,14 @@ function drawRow(part, pictures, { columns, stops }, [h, w], room, gap) {
 }
 
 // Headings stand over the first row and again wherever the stops change.
-function drawHeads({ heads, pitch }, positions, width) {
+function drawHeads({ heads, pitch }, positions, names, width) {
   const all = width >= 25;
   const step = (positions.at(-1) - positions[0]) / COLUMNS || 1;
   const digits = Math.max(0, Math.min(2, Math.ceil(0.5 - Math.log10(step))));
   heads.replaceChildren(...positions.map((value, i) => {
     const shown = all || i === 0 || i === positions.length - 1 || 2 * i === positions.length - 1;
-    const head = element("span", "", shown ? fixed(value, digits) : "");
+    const head = element("span", "", shown ? names[i] ?? fixed(value, digits) : "");
+    head.title = names[i] ?? "";
     head.style.left = `${i * pitch + width / 2 - 20}px`;
     return head;
   }));

@@ -84,6 +84,13 @@ function nearest(stops, value) {
   return best;
 }
 
+// A value as text: of an axis whose stops have names, the name, also of the nearest stop where it stands beside that.
+function said({ stops, names }, value) {
+  if (!names.length) return fixed(value);
+  const stop = nearest(stops, value);
+  return stops[stop] === value ? names[stop] : `mostly ${names[stop]}`;
+}
+
 // Where a value lies on the track, 0 to 1. The slider runs over indices, so this interpolates between stops.
 function position(stops, value) {
   if (value <= stops[0] || stops.length < 2) return 0;

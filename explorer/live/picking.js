@@ -1,8 +1,8 @@
 // A picture that is a sheet of several: a click, or the arrow keys and Enter, choose one of them.
 
 class Picking {
-  constructor(picture, lines, mark, chosen) {
-    Object.assign(this, { picture, lines, mark, chosen, grid: null, at: 0 });
+  constructor(picture, lines, mark, names, chosen) {
+    Object.assign(this, { picture, lines, mark, names, chosen, grid: null, at: 0 });
     picture.addEventListener("click", (event) => this.pick(this.under(event)));
     picture.addEventListener("pointermove", (event) => this.grid && this.place(this.under(event), true));
     picture.addEventListener("pointerleave", () => this.place(this.at, picture.matches(":focus")));
@@ -20,8 +20,20 @@ class Picking {
     this.lines.style.backgroundSize = grid ? `${100 / grid.columns}% ${100 / grid.rows}%` : "";
     this.picture.style.cursor = grid ? "pointer" : "";
     this.picture.title = grid?.help ?? "";
+    const groups = grid?.column_names ?? [];
+    this.name(this.names.rows, grid?.row_names ?? []);
+    this.name(this.names.columns, groups);
+    this.lines.replaceChildren(...groups.slice(1).map((_, i) => {
+      const line = element("i", "");
+      line.style.left = `${(100 * (i + 1)) / groups.length}%`;
+      return line;
+    }));
     if (!grid) this.mark.hidden = true;
     else this.at = Math.min(this.at, grid.count - 1);
+  }
+
+  name(box, names) {
+    box.replaceChildren(...names.map((name) => Object.assign(element("span", "", name), { title: name })));
   }
 
   under({ clientX, clientY }) {

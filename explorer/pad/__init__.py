@@ -6,6 +6,8 @@ what a model is shown does not depend on a browser.
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Annotated, Any
 
 import numpy as np
@@ -90,10 +92,18 @@ def _bar(before: np.ndarray, after: np.ndarray, radius: float) -> list[tuple[flo
     return [tuple(corner) for corner in (before + across, after + across, after - across, before - across)]
 
 
-def pad(key: str, size: int = 280, width: float = 0.08) -> np.ndarray | None:
+def _address(picture: np.ndarray) -> str:
+    """A picture as a PNG in a data address."""
+    out = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture).save(out, "png")
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def pad(key: str, size: int = 280, width: float = 0.08, under: np.ndarray | None = None) -> np.ndarray | None:
     """A pad of `size` CSS pixels; what is drawn on it, (size, size, 1) uint8 with ink bright on black, or None.
 
-    `width` is the brush's diameter at first, in units of the side. A drawing that cannot be read is None, and says so.
+    `width` is the brush's diameter at first, in units of the side. Over a picture (h, w, c) uint8 that lies `under` it,
+    the ink is a veil. A drawing that cannot be read is None, and says so.
     """
     state = st.session_state.get(key)
     problem = ""
@@ -106,6 +116,7 @@ def pad(key: str, size: int = 280, width: float = 0.08) -> np.ndarray | None:
         data={
             "size": size,
             "width": width,
+            "under": None if under is None else _address(under),
             "strokes": drawing.model_dump()["strokes"],  # for a pad that is built anew while its drawing is kept
             "most_strokes": STROKES,
             "most_points": POINTS,

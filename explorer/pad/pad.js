@@ -12,14 +12,18 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!root || !data) return;
   root.pad ??= new Pad(root, data); // this function runs again with each rerun; the drawing lives on the node
   root.style.width = `${data.size}px`;
+  root.querySelector(".paper").style.backgroundImage = data.under ? `url(${data.under})` : "";
   root.pad.send = (strokes) => setStateValue("drawing", { strokes });
   return () => root.pad.watch.disconnect();
 }
 
 class Pad {
-  constructor(root, { width, strokes, most_strokes, most_points }) {
+  constructor(root, { width, under, strokes, most_strokes, most_points }) {
     this.find = (selector) => root.querySelector(selector);
     this.most = { strokes: most_strokes, points: most_points };
+    this.veil = Boolean(under); // ink over a picture, which shows through
+    if (this.veil) root.classList.add("veil");
+    if (this.veil) this.find(".hint").textContent = "Paint what to hide";
     this.strokes = strokes;
     this.past = []; // drawings before this one, oldest first
     this.future = []; // drawings that were taken back
@@ -174,14 +178,15 @@ class Pad {
   redraw() {
     const context = this.canvas.getContext("2d");
     context.fillStyle = "#000";
-    context.fillRect(0, 0, this.canvas.width, this.canvas.width);
+    context[this.veil ? "clearRect" : "fillRect"](0, 0, this.canvas.width, this.canvas.width);
     for (const stroke of this.open ? [...this.strokes, this.open] : this.strokes) this.ink(stroke.points, stroke);
   }
 
   ink(points, { width, erase }) {
     const context = this.canvas.getContext("2d");
     const side = this.canvas.width;
-    context.strokeStyle = erase ? "#000" : "#fff";
+    context.strokeStyle = this.veil ? "#818cf8" : erase ? "#000" : "#fff";
+    context.globalCompositeOperation = this.veil && erase ? "destination-out" : "source-over";
     context.lineWidth = width * side;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();

@@ -18,8 +18,8 @@ LOOKS = {"Usage": code_looks.usage, "Dictionary": code_looks.dictionary, "Rate":
 
 
 def fits(run: Run) -> bool:
-    """Whether the latent has a grid of codes, and nothing else that its decode would need."""
-    return bool(run.codes) and not run.gaussian
+    """Whether the latent is a grid of codes, and nothing else that its decode would need."""
+    return run.is_coded
 
 
 def show(run: Run) -> None:

@@ -16,6 +16,7 @@ ICON = ":material/casino:"
 NEEDS = "one"
 FITS = "shows pictures"
 
+PICK = "Click a sample, or press Enter on it, to move on"
 MEAN, DRAW = "mean", "draw"
 SHOWN = {MEAN: "Mean of p(x|z)", DRAW: "A draw from p(x|z)"}
 
@@ -27,6 +28,7 @@ class Choice:
     count: int
     seed: int = 0
     shown: str = MEAN
+    label: int = controls.ANY  # the class that all are of
     temperature: float = 1.0
     revision: int = 0
 
@@ -44,10 +46,10 @@ def show(run: Run) -> None:
     if run.sample_note:
         st.info(controls.literal(run.sample_note))
     address.say_where({"checkpoint": run.checkpoint.name})
-    if run.is_continuous:
-        _stage(run)
-    else:
+    if run.codes:
         code_samples.stage(run)
+    else:
+        _stage(run)
 
 
 @st.fragment
@@ -58,28 +60,29 @@ def _stage(run: Run) -> None:
     key = f"samples/canvas/{run.checkpoint.digest}"
     event = live.reported(key)
     if event.revision == choice.revision:
-        choice = replace(choice, temperature=event.values["temperature"])
+        choice = replace(choice, temperature=event.values.get("temperature", 1.0))
     st.session_state[_key(run)] = choice
     samples = _samples(run, choice)
-    if event.picked is not None and event.picked < choice.count:
+    if event.picked is not None and event.picked < choice.count and run.is_continuous:
         address.go_to_view(run, samples.latent(choice.temperature, event.picked))
     images, frames = samples.images(choice.temperature), samples.frames
     prior = "prior" if run.has_prior else "codes"
+    warmth = live.Axis("temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False)
     live.canvas(
-        [live.Axis("temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False)],
+        [warmth] if run.gaussian else [],
         samples.sheet(images),
         key=key,
         revision=choice.revision,
         caption="drawn from p(x|z)" if samples.drawn else "decoded",
         unit=f"1 = the standard deviation of the {prior}",
-        cells=live.Cells(samples.side, samples.side, choice.count, "Click a sample, or press Enter on it, to move on"),
+        cells=live.Cells(samples.side, samples.side, choice.count, PICK) if run.is_continuous else None,
     )
     rows = list(images.reshape(samples.side, samples.side, *images.shape[1:]))
     toolbar.download_button(
         "PNG", lambda: pictures.grid_png(rows), f"{run.checkpoint.name}-samples.png", "image/png",
         icon=":material/download:", on_click="ignore", help="The grid on screen, as a picture",
     )  # fmt: skip
-    if frames is None:
+    if frames is None and run.gaussian:
         _decode(samples)
 
 
@@ -99,10 +102,11 @@ def _key(run: Run) -> str:
 
 def _samples(run: Run, choice: Choice) -> Samples:
     """The sheets of this choice, made once: moving the temperature needs no other."""
-    wanted = (run.checkpoint.digest, choice.seed, choice.count, choice.shown)
+    wanted = (run.checkpoint.digest, choice.seed, choice.count, choice.shown, choice.label)
     known, samples = st.session_state.get("samples", (None, None))
     if known != wanted:
-        samples = Samples(run, choice.seed, choice.count, choice.shown == DRAW)
+        label = None if choice.label == controls.ANY else choice.label
+        samples = Samples(run, choice.seed, choice.count, choice.shown == DRAW, label)
         st.session_state["samples"] = (wanted, samples)
     return samples
 
@@ -113,7 +117,7 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
     c, h, w = run.model.shape
     offered = counts(c * h * w)
     choice: Choice = st.session_state.get(key, Choice(min(64, offered[-1])))
-    widgets = {name: f"{key}/{name}" for name in ("count", "seed", "shown")}
+    widgets = {name: f"{key}/{name}" for name in ("count", "seed", "shown", "label")}
     for name, widget in widgets.items():
         st.session_state[widget] = getattr(choice, name)
 
@@ -132,6 +136,13 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
                 "Show", list(SHOWN), format_func=SHOWN.__getitem__, key=widgets["shown"], on_change=begin, width=200,
                 help="The mean is smooth: it averages all images that z leaves open. A draw adds the noise that the "
                 "model itself puts on each pixel.",
+            )  # fmt: skip
+        for part in list(run.labels)[:1]:
+            names = run.class_names(part)
+            st.selectbox(
+                controls.class_title(run, part), range(controls.ANY, len(names)), key=widgets["label"], on_change=begin,
+                format_func=[*names, "all"].__getitem__, width=140,
+                help="Of which all samples are; or of any, as the prior draws them",
             )  # fmt: skip
         st.number_input(
             "Seed", 0, controls.MOST, key=widgets["seed"], on_change=begin, width=110, help="The same seed, the same z"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import streamlit as st
 
 import trainer
-from explorer import controls, figures
+from explorer import controls, figures, level_figures, levels
 from explorer.tour import Chapter, Link
 from explorer.tour_chapters import CHAPTERS
 from explorer.tour_figures import FIGURES
@@ -37,6 +38,8 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
             preview = by_name[here[0].checkpoint].preview if here else None
             if chapter.figure:
                 _figure(chapter.figure)
+            elif any(name in by_name for name in chapter.held):
+                _held([by_name[name] for name in chapter.held if name in by_name])
             elif preview:
                 st.image(str(preview), width="stretch", caption=f"Samples of {here[0].checkpoint}")
             for link in here:
@@ -63,6 +66,15 @@ def _link(link: Link, checkpoint: Checkpoint, page: st.Page) -> None:
     facts = link.said(checkpoint.config, summary)
     if facts:
         st.caption("  \n".join([f"{checkpoint.name}: {facts[0]}", *facts[1:]]))
+
+
+def _held(checkpoints: Sequence[Checkpoint]) -> None:
+    """What the levels of one or two checkpoints hold; a damaged one is named where its link stands."""
+    found = {}
+    for checkpoint in checkpoints:
+        with suppress(OSError, ValueError):
+            found[checkpoint.name] = levels.levels(trainer.load_summary(checkpoint.path))
+    st.plotly_chart(level_figures.held(found), config=figures.CONFIG)
 
 
 @st.fragment

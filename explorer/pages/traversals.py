@@ -13,7 +13,7 @@ from explorer.view import View
 TITLE = "Traversals"
 ICON = ":material/tune:"
 NEEDS = "one"
-FITS = "moves a latent of real numbers"
+FITS = "moves a latent of real numbers and classes"
 
 
 def fits(run: Run) -> bool:
@@ -34,12 +34,14 @@ def _stage(run: Run) -> None:
     """All that changes when something is moved, so that a move reruns only this."""
     toolbar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     start = controls.start_from(toolbar, run)
-    key = f"canvas/{run.checkpoint.digest}"
+    part = controls.choose_part(toolbar, run)
+    key = f"canvas/{run.checkpoint.digest}/{part}"
     event = live.reported(key)
     if event.revision == start.revision:
         start = start.moved(event.values)
     names = _names(run.checkpoint.digest, event.named)
-    view = View(run, start.latent, st.session_state.setdefault("pictures", {}))
+    controls.choose_classes(toolbar, run, start)
+    view = View(run, start.latent, st.session_state.setdefault("pictures", {}), start.blends, part)
     axes = view.axes(names, wanted=event.wanted)
     live.canvas(
         axes,
@@ -71,8 +73,10 @@ def _names(digest: str, named: tuple[str, str] | None) -> dict[str, str]:
 def _downloads(toolbar: st.delta_generator.DeltaGenerator, view: View, names: dict[str, str]) -> None:
     """Files of what is on screen, made when they are asked for."""
     name = view.run.checkpoint.name
-    axes = {f"{part}/{d}": (part, d) for part, d in view.active}
-    labels = {axis: f"{names[axis]} ({part}{d})" if axis in names else f"{part}{d}" for axis, (part, d) in axes.items()}
+    axes = {view.id(dim): dim for dim in view.active}
+    labels = {
+        axis: f"{names[axis]} ({view.label(dim)})" if axis in names else view.label(dim) for axis, dim in axes.items()
+    }
     with toolbar.popover("Download", icon=":material/download:", help="What is on screen, as files"):
         if axes:
             grid = f"{name}-traversals.png"
@@ -82,7 +86,7 @@ def _downloads(toolbar: st.delta_generator.DeltaGenerator, view: View, names: di
                 list(axes),
                 format_func=labels.__getitem__,
                 key=f"gif/{view.run.checkpoint.digest}",
-                help="It runs from −3 to 3 and back.",
+                help="It runs through all stops of its slider and back.",
             )
             file = f"{name}-{moved.replace('/', '')}.gif"
             _file("Dimension as GIF", file, "image/gif", lambda: pictures.gif(view.frames(axes[moved])))

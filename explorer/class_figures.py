@@ -1,0 +1,80 @@
+"""Classes -> plotly figures: their priors, and how they are taken for one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.classes import Ellipses
+from explorer.figures import AMOUNTS, BLUE, CLASSES, SKY, figure
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from explorer.classification import Told
+
+COUNTED = 20  # classes up to which counts are written into their cells
+
+
+def priors(found: Ellipses, names: Sequence[str]) -> Figure:
+    """One standard deviation of each class's p(z|y), with its name at the mean, and where its data lie on average."""
+    traces: list[dict[str, Any]] = []
+    for row, name in enumerate(names):
+        colour = CLASSES[row % len(CLASSES)]
+        x, y = found.outlines[row].T
+        traces.append({"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": colour, "width": 2},
+                       "hoverinfo": "skip"})  # fmt: skip
+        traces.append({"type": "scatter", "mode": "text", "x": found.centres[row, :1], "y": found.centres[row, 1:],
+                       "text": [f"<b>{name}</b>"], "textposition": "top center", "textfont": {"color": colour},
+                       "hovertemplate": f"mean of p(z|{name})<extra></extra>"})  # fmt: skip
+        if found.learned is not None:
+            traces.append({"type": "scatter", "mode": "markers", "x": found.learned[row, :1],
+                           "y": found.learned[row, 1:], "marker": {"color": colour, "symbol": "x", "size": 7},
+                           "hovertemplate": f"mean latent of {name}<extra></extra>"})  # fmt: skip
+    titles = [f"principal axis {n}, {100 * share:.0f} % of the variance" for n, share in enumerate(found.shares, 1)]
+    ends = np.concatenate([found.outlines.reshape(-1, 2), *([] if found.learned is None else [found.learned])])
+    low, high = ends.min(0), ends.max(0)
+    x, y = np.stack([low, high], 1) + 0.05 * (high - low)[:, None] * np.array([-1, 1])
+    return figure(traces, "p(z|y): one standard deviation; × mean of the data", *titles, showlegend=False,
+                  hovermode="closest", xaxis={"range": x}, yaxis={"scaleanchor": "x", "range": y},
+                  height=420)  # fmt: skip
+
+
+def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
+    """A row per true class (k, k), coloured by the share of the row, the counts written in."""
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    labels = [str(name) for name in names]
+    heat: dict[str, Any] = {
+        "type": "heatmap", "x": labels, "y": labels, "z": shares.astype(np.float32), "zmin": 0, "zmax": 100,
+        "colorscale": [[at / (len(AMOUNTS) - 1), colour] for at, colour in enumerate(AMOUNTS)], "xgap": 1, "ygap": 1,
+        "colorbar": {"title": {"text": "% of row"}, "thickness": 12}, "customdata": counts,
+        "hovertemplate": "%{y} taken for %{x}: %{customdata:,} images, %{z:.1f} % of its class<extra></extra>",
+    }  # fmt: skip
+    if len(names) <= COUNTED:
+        heat |= {"text": np.where(counts > 0, counts.astype(str), ""), "texttemplate": "%{text}"}
+    axis = {"type": "category", "showgrid": False}
+    return figure([heat], "Test images by class", "inferred class", "true class", hovermode="closest", height=520,
+                  xaxis=axis, yaxis={**axis, "autorange": "reversed"})  # fmt: skip
+
+
+def by_labels(found: Sequence[Told], own: str) -> Figure:
+    """The test error of checkpoints against how many labels they were told, with 95 % intervals."""
+    traces: list[dict[str, Any]] = []
+    for name, colour, symbol, some in (
+        ("others", SKY, "circle", [each for each in found if each.name != own]),
+        (own, BLUE, "diamond", [each for each in found if each.name == own]),
+    ):
+        rates = np.array([each.errors.rate for each in some])
+        low, high = np.array([each.errors.interval for each in some]).reshape(-1, 2).T
+        error = {"type": "data", "symmetric": False, "array": high - rates, "arrayminus": rates - low}
+        if some:
+            traces.append({
+                "type": "scatter", "mode": "markers", "name": name, "x": [each.labels for each in some],
+                "y": rates, "error_y": error,
+                "text": [each.name for each in some], "marker": {"color": colour, "symbol": symbol, "size": 10},
+                "hovertemplate": "%{text}: %{y:.2f} % with %{x:,} labels<extra></extra>",
+            })  # fmt: skip
+    return figure(traces, "Test error by labels told, 95 % intervals", "labels told", "test error (%)",
+                  hovermode="closest", xaxis={"type": "log"}, yaxis={"rangemode": "tozero"})  # fmt: skip

@@ -1,0 +1,259 @@
+"""Pages of models with classes: their states by script, the sheet of classes in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from canvas import READY, drag, shown
+from classed import save_conditional, save_mixture, save_semi_supervised
+from conftest import served
+from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
+
+import trainer
+from explorer.class_sheet import BY_CLASS, TEMPERATURE, Sheet
+from explorer.opened import Run
+
+PAGES = ("traversals", "samples", "reconstruct", "map", "paths", "classes", "swap", "classification", "codebook")
+FIRST = {"traversals", "samples", "reconstruct", "map", "paths"}
+OF_CLASSES = FIRST | {"classes", "swap"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("checkpoints")
+    save_conditional(place / "conditional")
+    save_mixture(place / "mixture")
+    save_semi_supervised(place / "told", 40)
+    return place
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def page_of(page: str, name: str) -> None:
+    import importlib
+
+    import streamlit as st
+
+    import trainer
+    from explorer.run import open_run
+
+    module = importlib.import_module(f"explorer.pages.{page}")
+    opened = open_run(trainer.describe(trainer.root() / name))
+    if hasattr(module, "fits") and not module.fits(opened):
+        st.text("does not fit")
+    else:
+        module.show(*([opened, []] if module.NEEDS == "many" else [opened]))
+
+
+@pytest.fixture
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("CHECKPOINTS", str(folder))
+
+    def open_at(page: str, name: str, **asked: str) -> AppTest:
+        app = AppTest.from_function(page_of, args=(page, name), default_timeout=60)
+        for key, value in {"checkpoint": name, **asked}.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_at
+
+
+@pytest.mark.parametrize(("name", "there"), [
+    ("conditional", OF_CLASSES), ("mixture", FIRST), ("told", OF_CLASSES | {"classification"}),
+])  # fmt: skip
+def test_every_page_opens_that_shows_such_a_model(name: str, there: set[str], opened: Any) -> None:
+    pages = {page: opened(page, name) for page in PAGES}
+    found = {page for page, app in pages.items() if not any(text.value == "does not fit" for text in app.text)}
+    assert found - {"classification"} == there - {"classification"}
+    assert there <= found
+    assert not any(app.error for app in pages.values())
+
+
+def test_a_link_says_the_class(opened: Any) -> None:
+    app = opened("traversals", "conditional", y="3", z="0.5,0,0,-1")
+    assert app.query_params["y"] == "3" and app.query_params["z"] == "0.5,0,0,-1"
+    app.selectbox[1].set_value(7).run()  # the class
+    assert app.query_params["y"] == "7" and app.query_params["z"] == "0.5,0,0,-1"
+    app.selectbox[2].set_value(2).run()  # blend towards
+    start = app.session_state[f"start/{trainer.describe(trainer.root() / 'conditional').digest}"]
+    assert start.blends == {"y": (7, 2)} and start.latent["y"][7] == 1
+    mixed = ",".join(["0", "0.25", "0", "0.75", *["0"] * 6])
+    app = opened("traversals", "conditional", y=mixed)
+    assert app.query_params["y"] == mixed
+    assert [box.value for box in app.selectbox[1:3]] == [1, 3]
+
+
+def test_the_mean_is_that_of_the_class_that_a_link_names(opened: Any, folder: Path) -> None:
+    app = opened("traversals", "conditional", y="4")
+    mean = trainer.load(folder / "conditional").prior_mean[4].tolist()
+    assert [float(value) for value in app.query_params["z"].split(",")] == pytest.approx(mean, abs=1e-4)
+
+
+@pytest.mark.parametrize("asked", ["10", "-1", "1,2", "0.5,0.6,0,0,0,0,0,0,0,0", "nan,1,0,0,0,0,0,0,0,0", "٣"])
+def test_a_link_with_a_wrong_class_is_a_sentence(asked: str, opened: Any) -> None:
+    app = opened("traversals", "conditional", y=asked)
+    assert "expected a class 0 … 9 or 10 probabilities" in app.error[0].value
+    assert app.query_params["y"] == "0"
+
+
+def test_samples_of_a_class(opened: Any) -> None:
+    app = opened("samples", "conditional")
+    app.selectbox[2].set_value(6).run()
+    assert not app.exception
+    samples = app.session_state["samples"][1]
+    assert samples.label == 6 and samples.latent(1.0, 0)["y"][6] == 1
+    app.selectbox[2].set_value(-1).run()
+    assert app.session_state["samples"][1].label is None
+
+
+def test_a_swap_is_of_the_class_beside_it(opened: Any) -> None:
+    app = opened("swap", "conditional")
+    box = next(box for box in app.selectbox if box.label == "As class")
+    box.set_value(5).run()
+    assert not app.exception and len(app.get("plotly_chart")) == 1
+    assert app.radio[-1].value == "its place in p(z | y)"
+    app.radio[-1].set_value("z itself").run()
+    assert not app.exception
+
+
+def test_the_classification_says_its_error(opened: Any, folder: Path) -> None:
+    app = opened("classification", "told")
+    errors = trainer.load_summary(folder / "told").errors["y"]
+    assert app.metric[0].value == f"{errors.rate:.2f} %"
+    assert any(f"{errors.total} test images, told 40 labels" in caption.value for caption in app.caption)
+
+
+# -- the form of a training --------------------------------------------------------------------------------------------
+
+
+def form() -> None:
+    from explorer import training_form
+
+    training_form.show()
+
+
+def refusal(model: str, **held: Any) -> tuple[AppTest, str]:
+    """What the form says of a model of some data, where its button is off."""
+    app = AppTest.from_function(form, default_timeout=90)
+    for name, value in {"model": model, **held}.items():
+        app.session_state[f"train/{name}"] = value
+    app.run()
+    assert not app.exception
+    assert next(button for button in app.button if button.label == "Start training").disabled
+    (error,) = app.error
+    return app, error.value
+
+
+@pytest.mark.usefixtures("places")
+def test_the_form_refuses_data_without_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "plain.npz", images=np.zeros((40, 8, 8), np.uint8))
+    app, said = refusal("cvae", data="a folder or file of yours", path=str(tmp_path / "plain.npz"))
+    assert "has no labels" in said
+    app.selectbox[0].set_value("vae").run()
+    assert not app.error
+    assert not next(button for button in app.button if button.label == "Start training").disabled
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize(("held", "said"), [
+    ({"cvae/classes": 7}, "classes came as 7, but data set “digits” has 10"),
+    ({"cvae/labels": 100}, "this model needs one for each"),
+    ({"cvae/labels": 3}, "fewer than the 10 classes"),
+])  # fmt: skip
+def test_the_form_refuses_a_number_of_classes_or_labels_that_does_not_fit(held: dict[str, int], said: str) -> None:
+    found = refusal("cvae", data="digits", **held)[1].replace("\\", "")
+    assert said.replace("“", '"').replace("”", '"') in found
+
+
+# -- the sheet in a browser --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def classes_app(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("home"), CHECKPOINTS=str(folder)) as url:
+        yield url
+
+
+def sheet_of(folder: Path) -> Sheet:
+    path = folder / "conditional"
+    run = Run(trainer.describe(path), trainer.load(path), trainer.load_summary(path))
+    return Sheet(run, range(10), BY_CLASS)
+
+
+def assert_true(page: Page, sheet: Sheet) -> tuple[dict[str, float], np.ndarray]:
+    """What the canvas shows is the decode of every cell where the sliders stand."""
+    values, grey = shown(page)
+    wanted = sheet.picture(values)[..., 0]
+    assert grey.shape == wanted.shape and np.abs(grey.astype(int) - wanted).max() <= 1  # a batch rounds differently
+    return values, grey.astype(int)
+
+
+def cells(grey: np.ndarray) -> np.ndarray:
+    """(10, 10) largest difference in each cell of 8 × 8."""
+    return np.abs(grey).reshape(10, 8, 10, 8).max((1, 3))
+
+
+def test_every_cell_follows_a_slider_before_it_is_let_go(page: Page, classes_app: str, folder: Path) -> None:
+    sheet = sheet_of(folder)
+    page.goto(f"{classes_app}/classes?checkpoint=conditional")
+    page.wait_for_selector(READY, timeout=90_000)  # the server may still be importing torch
+    _, before = assert_true(page, sheet)
+    expect(page.locator(".row-names span")).to_have_text([str(each) for each in range(10)])
+    place = page.locator(READY).bounding_box()
+    during = drag(page, 2, 0.95)  # after temperature and blend: the most important dimension
+    assert len(set(during)) >= 5
+    values, held = assert_true(page, sheet)
+    assert values[sheet.first] > 2
+    assert (cells(held - before) > 1).all()  # every cell, and the pointer still holds the slider
+    page.mouse.up()
+    assert page.locator(".picture").bounding_box() == place  # nothing jumped
+
+    page.locator(".track input").first.focus()  # temperature: its frames are asked for
+    page.keyboard.press("Home")
+    page.wait_for_selector(READY)
+    cold, same = assert_true(page, sheet)
+    assert cold[TEMPERATURE] == 0 and cold[sheet.first] == values[sheet.first]
+    columns = same.reshape(10, 8, 10, 8)
+    assert np.abs(columns - columns[:, :, :1]).max() <= 1  # no noise: all columns are one
+
+
+def test_a_cell_leads_to_its_latent(page: Page, classes_app: str, folder: Path) -> None:
+    page.goto(f"{classes_app}/classes?checkpoint=conditional")
+    page.wait_for_selector(READY, timeout=90_000)
+    box = page.locator(READY).bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.35 * box["width"], box["y"] + 0.65 * box["height"])  # row 6, column 3
+    expect(page.get_by_role("heading", name="Traversals of conditional")).to_be_visible()
+    page.wait_for_selector(READY)
+    values, grey = shown(page)
+    assert values["y"] == 6
+    wanted = sheet_of(folder).latent({}, 63)
+    assert [values[f"z/{dim}"] for dim in range(4)] == pytest.approx(wanted["z"], abs=1e-4)
+    assert np.abs(grey.astype(int) - sheet_of(folder).pictures({})[6, 3, :, :, 0]).max() <= 1
+
+
+def test_a_class_is_dragged_through_on_traversals(page: Page, classes_app: str, folder: Path) -> None:
+    page.goto(f"{classes_app}/traversals?checkpoint=conditional&y=2")
+    page.wait_for_selector(READY, timeout=90_000)
+    expect(page.locator("output.named")).to_have_text("2")
+    drag(page, 0, 1.0)
+    values, grey = shown(page)
+    assert values["y"] == 9
+    model = trainer.load(folder / "conditional")
+    z = torch.tensor([[values[f"z/{dim}"] for dim in range(4)]])
+    with torch.no_grad():
+        wanted = trainer.to_bytes(model.decode({"y": torch.eye(10)[[9]], "z": z}))[0, ..., 0]
+    assert np.abs(grey.astype(int) - wanted).max() <= 1
+    page.mouse.up()
+    page.wait_for_url(lambda url: "y=9" in url)
+    assert json.loads(page.locator(READY).get_attribute("data-values") or "{}")["y"] == 9

@@ -1,0 +1,395 @@
+"""The conditional VAE: its loss against closed forms, and the class that it infers against a loop over classes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commandline import call, refused
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+from torch import Tensor
+
+import trainer
+from trainer import checkpoint, data, forecast
+from trainer.data import Images
+from trainer.likelihood import log_weights
+from trainer.models.cvae import CVAE, CVAEOptions
+from trainer.probability import kl_between, log_mean_exp
+from trainer.train import TrainOptions, train
+
+SHAPE, K, D = (1, 4, 4), 3, 2
+TINY: dict[str, Any] = {"latents": D, "hidden": (8,), "classes": K}
+RUN = ["--data", "digits", "--size", 200, "--steps", 20, "--batch", 32, "--hidden", 8, "--device", "cpu"]
+
+
+def tiny(scale: float = 2, **more: Any) -> CVAE:
+    """A model whose distributions are far from those that it starts with."""
+    torch.manual_seed(0)
+    model = CVAE(SHAPE, CVAEOptions.read({**TINY, **more})).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape) if name.startswith("prior") else scale * parameter)
+    return model
+
+
+def pixels(count: int = 6) -> Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def one_hot(label: int, count: int) -> Tensor:
+    return torch.eye(K)[label].expand(count, -1)
+
+
+# ---- the loss
+
+
+@torch.no_grad()
+def test_a_posterior_that_is_the_class_prior_costs_nothing() -> None:
+    """The KL is to p(z|c); to a joint p(z, c) of ten classes it would be ln 10 larger."""
+    model = CVAE(SHAPE, CVAEOptions.read({**TINY, "classes": 10, "prior": "dependent", "hidden": ()})).eval()
+    labels = torch.arange(10)
+    mean, log_var = torch.randn(10, D), torch.randn(10, D)
+    model.prior_mean.copy_(mean)
+    model.prior_log_var.copy_(log_var)
+    (layer,) = model.encoder
+    layer.weight.zero_()
+    layer.weight[:, -10:] = torch.cat([mean, log_var], 1).T  # of the image nothing, of the class all
+    layer.bias.zero_()
+    kl = model.terms(pixels(10), {"y": labels})["kl/z"]
+    torch.testing.assert_close(kl, torch.zeros(10, D), rtol=0, atol=1e-6)
+    z, log_q = model.infer(pixels(10), 4, {"y": labels}, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.log_prior(z, {"y": labels}), log_q)  # log p(z|y) − log q(z|x,y) = 0
+    torch.testing.assert_close(model.log_prior(z), log_q - math.log(10))
+
+
+def test_row_19_of_two_gaussians() -> None:
+    found = kl_between(torch.tensor(1.0), torch.tensor(0.25).log(), torch.tensor(-1.0), torch.tensor(4.0).log())
+    assert float(found) == pytest.approx(1.417544, abs=1e-6)
+
+
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_both_priors_have_one_loss_where_they_are_one(net: str) -> None:
+    """A new dependent prior is N(0, I) in each class, so that the same weights and noise give the same gradients."""
+    losses, gradients = [], []
+    for prior in ("independent", "dependent"):
+        torch.manual_seed(0)
+        model = CVAE((1, 8, 8), CVAEOptions.read({**TINY, "prior": prior, "net": net, "channels": 4}))
+        terms = model.terms(torch.rand(6, 1, 8, 8), {"y": torch.arange(6) % K})
+        model.loss(terms).backward()  # type: ignore[no-untyped-call]
+        losses.append(torch.cat([terms["reconstruction"], terms["kl/z"].flatten()]))
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    torch.testing.assert_close(losses[1], losses[0], rtol=0, atol=0)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-7, msg=name)
+    for name in ("prior_mean", "prior_log_var"):  # which the loss reaches, in every class
+        assert (gradients[1][name] != 0).any(1).all(), name
+
+
+@torch.no_grad()
+def test_what_is_summed_over_pixels_and_dimensions() -> None:
+    """The terms once more, an image at a time, from torch's own distributions."""
+    model, x, labels = tiny(prior="dependent", samples=3), pixels(), torch.tensor([0, 1, 2, 2, 1, 0])
+    torch.manual_seed(5)
+    terms = model.terms(x, {"y": labels})
+    torch.manual_seed(5)
+    noise = torch.randn(3, 6, D)
+    for at, label in enumerate(labels):
+        y = one_hot(int(label), 1)
+        mean, log_var = model.encoder(torch.cat([x[at].flatten()[None], y], 1)).chunk(2, 1)
+        q = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+        p = torch.distributions.Normal(model.prior_mean[label], (0.5 * model.prior_log_var[label]).exp())
+        torch.testing.assert_close(terms["kl/z"][at], torch.distributions.kl_divergence(q, p)[0])
+        z = q.mean + q.stddev * noise[:, at]  # (s, d)
+        logits = model.decoder(torch.cat([z, y.expand(3, -1)], 1)).flatten(1)
+        log_p = x[at].flatten() * logits.sigmoid().log() + (1 - x[at].flatten()) * (1 - logits.sigmoid()).log()
+        torch.testing.assert_close(terms["reconstruction"][at], -log_p.sum(1).mean())
+
+
+# ---- the class that is not given
+
+
+def bounds(model: CVAE, x: Tensor) -> tuple[Tensor, Tensor]:
+    """For each image and class in turn: the bound at the posterior mean (b, k), and that mean (b, k, d)."""
+    found, means = torch.zeros(len(x), K), torch.zeros(len(x), K, D)
+    for at in range(len(x)):
+        for label in range(K):
+            y, image = one_hot(label, 1), x[at : at + 1]
+            means[at, label] = model.encode(image, {"y": torch.tensor([label])})["z"][0]
+            mean, log_var = model.posterior(image.flatten(1), y)
+            kl = kl_between(mean, log_var, *model.class_prior(y)).sum()
+            found[at, label] = model.log_likelihood(image, {"y": y[None], "z": mean[None]})[0, 0] - kl
+    return found, means
+
+
+@pytest.mark.parametrize("prior", ["independent", "dependent"])
+@torch.no_grad()
+def test_a_class_is_inferred_as_a_loop_over_classes_does(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(scale=3, prior=prior)
+    x = model.draw(model.sample(9, {"y": torch.arange(9) % K}, generator=torch.Generator().manual_seed(0)))
+    found, means = bounds(model, x)
+    expected = (found - math.log(K)).exp() / (found - math.log(K)).exp().sum(1, keepdim=True)
+    best = found.argmax(1)
+    assert len(best.unique()) > 1  # images that differ in their class
+    for at_once in (8192, 1):  # all classes in a batch, and one after another
+        monkeypatch.setattr("trainer.models.cvae.AT_ONCE", at_once)
+        z = model.encode(x)
+        torch.testing.assert_close(z["y"], expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(z["z"], means[torch.arange(len(x)), best])
+    only_z = model.encode(x, {"z": torch.zeros(9, D)})
+    assert torch.equal(only_z["y"], z["y"]) and int(only_z["z"].count_nonzero()) == 0
+
+
+@torch.no_grad()
+def test_importance_weights_bound_log_p_as_a_sum_over_classes_does() -> None:
+    """log p(x) = log Σ_y p(y) p(x|y), each p(x|y) by numerical integration over the plane of z."""
+    model, x = tiny(prior="dependent", likelihood="gaussian", std=0.5), pixels(3)
+    line = torch.linspace(-9, 9, 181)
+    grid = torch.cartesian_prod(line, line)  # (s, d)
+    cell = float(line[1] - line[0]) ** 2
+    log_p_given = torch.zeros(3, K)
+    for label in range(K):
+        z = {"y": one_hot(label, 1).expand(len(grid), 3, -1), "z": grid[:, None].expand(-1, 3, -1)}
+        joint = model.log_likelihood(x, z) + model.log_prior(z, {"y": torch.full((3,), label)})
+        log_p_given[:, label] = joint.logsumexp(0) + math.log(cell)
+    exact = log_p_given.logsumexp(1) - math.log(K)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.cat([log_weights(model, x, 2000, generator) for _ in range(10)])
+    torch.testing.assert_close(log_mean_exp(weights), exact, rtol=0, atol=0.08)
+    assert (weights.mean(0) < exact).all()
+    for label in range(K):
+        given = {"y": torch.full((3,), label)}
+        weights = log_weights(model, x, 20_000, generator, given)
+        torch.testing.assert_close(log_mean_exp(weights), log_p_given[:, label], rtol=0, atol=0.08)
+
+
+@torch.no_grad()
+def test_draws_of_the_class_are_as_often_as_they_are_probable() -> None:
+    model, x = tiny(), pixels(2)
+    z, log_q = model.infer(x, 20_000, generator=torch.Generator().manual_seed(0))
+    expected = model.encode(x)["y"]
+    torch.testing.assert_close(z["y"].mean(0), expected, rtol=0, atol=0.02)
+    label = z["y"].argmax(-1)  # (s, b)
+    for at in range(2):
+        for number in range(K):
+            here = label[:, at] == number
+            if not here.any():
+                continue
+            mean, log_var = model.posterior(x[at : at + 1].flatten(1), one_hot(number, 1))
+            log_q_z = torch.distributions.Normal(mean, (0.5 * log_var).exp()).log_prob(z["z"][here, at]).sum(-1)
+            torch.testing.assert_close(log_q[here, at] - log_q_z, expected[at, number].log().expand(int(here.sum())))
+
+
+# ---- latents
+
+
+@torch.no_grad()
+def test_a_sample_is_of_its_class_prior_about_its_mean() -> None:
+    model = tiny(prior="dependent")
+    for temperature in (0.0, 0.5, 1.0):
+        z = model.sample(20_000, {"y": torch.full((20_000,), 2)}, temperature, torch.Generator().manual_seed(0))
+        assert torch.equal(z["y"], one_hot(2, 20_000))
+        torch.testing.assert_close(z["z"].mean(0), model.prior_mean[2], rtol=0, atol=0.03)
+        std = temperature * (0.5 * model.prior_log_var[2]).exp()
+        torch.testing.assert_close(z["z"].std(0), std, rtol=0.03, atol=1e-6)
+    counts = model.sample(9000, generator=torch.Generator().manual_seed(1))["y"].sum(0)
+    torch.testing.assert_close(counts / 9000, torch.full((K,), 1 / K), rtol=0, atol=0.02)
+
+
+@torch.no_grad()
+def test_two_classes_are_blended() -> None:
+    model = tiny(prior="dependent")
+    half = torch.tensor([[0.5, 0.5, 0.0]])
+    mean, log_var = model.class_prior(half)
+    torch.testing.assert_close(mean, model.prior_mean[:2].mean(0, keepdim=True))
+    torch.testing.assert_close(log_var, model.prior_log_var[:2].mean(0, keepdim=True))
+    z = torch.zeros(1, D)
+    images = [model.decode({"y": y, "z": z}) for y in (half, one_hot(0, 1), one_hot(1, 1))]
+    assert not torch.allclose(images[0], images[1]) and not torch.allclose(images[0], images[2])
+    x = pixels(1)
+    kept = model.encode(x, {"y": half})
+    assert torch.equal(kept["y"], half)
+    logits = model.encoder(torch.cat([x.flatten(1), half], 1))
+    torch.testing.assert_close(kept["z"], logits[:, :D])
+
+
+@pytest.mark.parametrize("given", [torch.tensor([3]), torch.tensor([-1]), torch.tensor([0.5])])
+def test_what_is_no_class_is_refused(given: Tensor) -> None:
+    with pytest.raises(ValueError, match=r'"y" came with classes .* expected whole numbers from 0 to 2'):
+        tiny().encode(pixels(1), {"y": given})
+    with pytest.raises(ValueError, match=r'"y" came with classes'):
+        tiny().sample(1, {"y": given})
+
+
+def test_it_is_a_conditional_model_that_says_how_it_infers() -> None:
+    model = tiny()
+    assert isinstance(model, trainer.Conditional) and isinstance(model, trainer.Density)
+    assert "inferred" in model.facts()["a class that is not given"]
+    assert list(model.space) == ["y", "z"] and model.space["y"] == trainer.Label(K)
+    assert all(not values.count_nonzero() for values in model.class_prior(one_hot(1, 4)))
+
+
+# ---- data sets that do not fit
+
+
+class Few(Images):
+    """Images of which a model is told only some classes."""
+
+    @property
+    def told(self) -> Tensor:
+        return torch.where(torch.arange(len(self)) < 10, super().told, -1)
+
+
+def images_of(kind: type[Images] = Images, labels: bool = True) -> Images:
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8, generator=generator)
+    return kind("mine", found, torch.arange(30) % 3 if labels else None, ("a", "b", "c") if labels else ())
+
+
+@pytest.mark.parametrize(("images", "asked", "said"), [
+    (images_of(labels=False), 0, 'data set "mine" has no labels, and this model learns from classes'),
+    (images_of(), 4, 'classes came as 4, but data set "mine" has 3: leave it out, or give that'),
+    (images_of(Few), 0, '20 of the 30 images of "mine" have no label, and this model needs one for each'),
+])  # fmt: skip
+def test_what_cannot_be_learned_from_is_a_sentence(images: Images, asked: int, said: str) -> None:
+    options = CVAEOptions.read({"classes": asked, "hidden": (8,)})
+    with pytest.raises(ValueError, match=said):
+        CVAE.fitted(options, images)
+    with pytest.raises(ValueError, match=said):  # before a training starts, on the page
+        forecast.estimate("cvae", options, TrainOptions(steps=5), images)
+
+
+def test_without_a_number_of_classes_there_is_no_model() -> None:
+    with pytest.raises(ValueError, match="classes came as 0"):
+        CVAE(SHAPE, CVAEOptions.read({}))
+    assert CVAE.fitted(CVAEOptions.read({}), images_of()).classes == 3
+    assert forecast.estimate("cvae", CVAEOptions.read({}), TrainOptions(steps=5), images_of()).parameters > 0
+
+
+def own_set(path: Path, labels: bool) -> Path:
+    found = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(path, images=found, **({"labels": np.arange(40) % 4} if labels else {}))
+    return path
+
+
+def test_the_command_line_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    plain = ["train", "cvae", "--steps", 5, "--hidden", 8, "--device", "cpu", "--out", out]
+    bare, classed = own_set(tmp_path / "bare.npz", labels=False), own_set(tmp_path / "classed.npz", labels=True)
+    assert 'data set "bare.npz" has no labels' in refused(capsys, *plain, "--data", bare)
+    assert 'but data set "classed.npz" has 4' in refused(capsys, *plain, "--data", classed, "--classes", 3)
+    assert "classes came as" in refused(capsys, *plain, "--data", classed, "--classes", -1)
+    assert 'data set "bare.npz" has no labels' in refused(capsys, "sweep", *plain[1:], "--data", bare)
+    assert not out.exists()
+    assert call(*plain, "--data", classed) == 0
+    assert checkpoint.describe(out).config.options["classes"] == 4
+
+
+def form(path: str) -> None:
+    import streamlit as st
+
+    from explorer import training_form
+
+    if "filled" not in st.session_state:
+        st.session_state.update({"train/model": "cvae", "train/data": training_form.OWN, "train/path": path})
+        st.session_state["filled"] = True
+    training_form.show()
+
+
+def test_the_page_says_it_before_a_training_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
+    bare = own_set(tmp_path / "bare.npz", labels=False)
+    page = AppTest.from_function(form, args=(str(bare),), default_timeout=60).run()
+    assert not page.exception
+    assert any('data set "bare.npz" has no labels' in error.value for error in page.error)
+    assert page.button[0].label
+
+
+# ---- a whole life
+
+
+def test_from_training_to_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "mine"
+    assert call("train", "cvae", *RUN, "--latents", 3, "--prior", "dependent", "--half", "--out", folder) == 0
+    config = checkpoint.describe(folder).config
+    assert config.options["classes"] == 10 and config.weights == "float16"
+    assert config.measured["ELBO"].endswith("nats (Bernoulli given the class)")
+    card = (folder / "README.md").read_text()
+    assert "| ELBO |" in card and "a class that is not given: inferred by" in card and "dimensions of `z`" in card
+    model, summary = trainer.load(folder), trainer.load_summary(folder)
+    summary.check(model.space)
+    assert summary.arrays["points"].shape[1] == 13 and summary.arrays["class_means"].shape == (10, 13)
+    width, height = Image.open(folder / "preview.png").size
+    assert height / width == pytest.approx((10 * 9 + 1) / (8 * 9 + 1))  # a row for each class
+    assert trainer.load_film(folder) is not None
+    assert call("measure", folder) == 0
+    assert call("sample", folder, "--count", 9, "--out", tmp_path / "drawn.png") == 0
+    assert call("resume", folder, "--steps", 3, "--device", "cpu") == 0
+    assert checkpoint.describe(folder).config.steps_done == 23
+
+
+@torch.no_grad()
+def test_a_preview_has_a_row_for_each_class(tmp_path: Path) -> None:
+    """Columns share their noise, so that without a class prior they share z."""
+    from trainer.report import preview_images
+
+    model = tiny()
+    found = preview_images(model)
+    assert found.shape == (8 * K, *SHAPE)
+    z = model.sample(8, {"y": one_hot(0, 8)}, generator=torch.Generator().manual_seed(0))["z"]
+    for label in range(K):
+        row = model.decode({"y": one_hot(label, 8), "z": z})
+        assert torch.equal(found[8 * label : 8 * label + 8], row)
+
+
+def test_a_second_sweep_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("trainer.sweep.run", lambda command, log, place: call(*command))
+    grid = ["sweep", "cvae", *RUN, "--grid", "latents=2", "--out", tmp_path / "swept"]
+    assert call(*grid) == 0
+    capsys.readouterr()
+    assert call(*grid) == 0 and "1 trainings in" in (said := capsys.readouterr().out) and "of which 1 are" in said
+    assert call(*grid, "--classes", 10) == 0  # what the data set says anyway
+    assert "with prior independent, and dependent is asked" in refused(capsys, *grid, "--prior", "dependent")
+
+
+def duplicate(folder: str) -> None:
+    import streamlit as st
+
+    import trainer
+    from explorer import training_form
+
+    if "filled" not in st.session_state:
+        training_form.fill(trainer.describe(folder))
+        st.session_state["filled"] = True
+    training_form.show()
+
+
+def test_a_duplicate_is_of_as_many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
+    assert call("train", "cvae", *RUN, "--prior", "dependent", "--out", tmp_path / "mine") == 0
+    page = AppTest.from_function(duplicate, args=(str(tmp_path / "mine"),), default_timeout=60).run()
+    assert not page.exception and not page.error
+    assert {field.label: field.value for field in page.number_input}["classes"] == 10
+    assert any("on the CPU" in caption.value for caption in page.caption)
+
+
+def test_a_training_learns_the_classes() -> None:
+    """After a few hundred steps the class is read off most test digits, which nobody trained it to do."""
+    images, test = data.load("digits"), data.load("digits", "test")
+    torch.manual_seed(0)
+    options = CVAE.fitted(CVAEOptions.read({"latents": 4, "hidden": (64,), "prior": "dependent"}), images)
+    model = CVAE(images.shape, options)
+    for _ in train(model, images, TrainOptions(steps=400, every=400, rate=2e-3)):
+        pass
+    with torch.no_grad():
+        found = model.eval().encode(test.batch(torch.arange(len(test))))["y"].argmax(1)
+    assert test.labels is not None
+    assert float((found == test.labels).float().mean()) > 0.8
