@@ -144,7 +144,9 @@ def test_the_sheet_is_a_payload_without_rows(digits: Run) -> None:
     picture = np.zeros((4, 4, 1), np.uint8)
     head = header_of(live.pack([axis], picture, revision=3, unit="", cells=live.Cells(2, 2, 4, "pick")))
     assert head["axes"][0]["columns"] == []
-    assert head["cells"] == {"rows": 2, "columns": 2, "count": 4, "help": "pick"}
+    assert head["cells"] == {
+        "rows": 2, "columns": 2, "count": 4, "help": "pick", "row_names": [], "column_names": [],
+    }  # fmt: skip
 
 
 def test_the_lines_open_the_checkpoint_from_here(
