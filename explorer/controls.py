@@ -242,6 +242,14 @@ def preview(checkpoint: Checkpoint) -> None:
         st.error(literal(f"The preview of {checkpoint.name} cannot be shown: its preview.png is damaged."))
 
 
+def halves(name: str) -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
+    """A page's controls, and the stage beside them, which stands above them where the window is narrow."""
+    key = f"{name}_halves"
+    st.html(f"<style>@media (max-width: 1100px) {{ .st-key-{key} {{ flex-direction: column-reverse; }} }}</style>")
+    both = st.container(horizontal=True, gap="large", key=key)
+    return both.container(width=280), both.container(width="stretch")
+
+
 def literal(text: str) -> str:
     """Text that came from a file or an address, as Markdown that shows just that."""
     return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)

@@ -14,6 +14,7 @@ from canvas import READY, drag, shown
 from classed import save_conditional, save_mixture, save_semi_supervised
 from conftest import served
 from playwright.sync_api import Page, expect
+from scripts import open_at
 from streamlit.testing.v1 import AppTest
 
 import trainer
@@ -37,34 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- states ------------------------------------------------------------------------------------------------------------
 
 
-def page_of(page: str, name: str) -> None:
-    import importlib
-
-    import streamlit as st
-
-    import trainer
-    from explorer.run import open_run
-
-    module = importlib.import_module(f"explorer.pages.{page}")
-    opened = open_run(trainer.describe(trainer.root() / name))
-    if hasattr(module, "fits") and not module.fits(opened):
-        st.text("does not fit")
-    else:
-        module.show(*([opened, []] if module.NEEDS == "many" else [opened]))
-
-
 @pytest.fixture
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("CHECKPOINTS", str(folder))
-
-    def open_at(page: str, name: str, **asked: str) -> AppTest:
-        app = AppTest.from_function(page_of, args=(page, name), default_timeout=60)
-        for key, value in {"checkpoint": name, **asked}.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception
-        return app
-
     return open_at
 
 

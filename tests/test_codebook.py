@@ -18,7 +18,7 @@ from coded import save_coded, save_waves
 from conftest import ROOT, served
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
-from streamlit.testing.v1 import AppTest
+from scripts import open_at
 
 import trainer
 from explorer import run as runs
@@ -40,31 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- states ------------------------------------------------------------------------------------------------------------
 
 
-def page_of(page: str, name: str) -> None:
-    import importlib
-
-    import trainer
-    from explorer.run import open_run
-
-    module = importlib.import_module(f"explorer.pages.{page}")
-    opened = open_run(trainer.describe(trainer.root() / name))
-    assert module.fits(opened)
-    module.show(*([opened, []] if module.NEEDS == "many" else [opened]))
-
-
 @pytest.fixture
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens a page of the folder's checkpoints at an address; the script that ran."""
     monkeypatch.setenv("CHECKPOINTS", str(folder))
-
-    def open_at(page: str, name: str, **asked: str) -> AppTest:
-        app = AppTest.from_function(page_of, args=(page, name), default_timeout=60)
-        for key, value in {"checkpoint": name, **asked}.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception
-        return app
-
     return open_at
 
 

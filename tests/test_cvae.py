@@ -11,6 +11,7 @@ import pytest
 import torch
 from commandline import call, refused
 from PIL import Image
+from scripts import form_of_a_duplicate
 from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
@@ -359,23 +360,11 @@ def test_a_second_sweep_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "with prior independent, and dependent is asked" in refused(capsys, *grid, "--prior", "dependent")
 
 
-def duplicate(folder: str) -> None:
-    import streamlit as st
-
-    import trainer
-    from explorer import training_form
-
-    if "filled" not in st.session_state:
-        training_form.fill(trainer.describe(folder))
-        st.session_state["filled"] = True
-    training_form.show()
-
-
 def test_a_duplicate_is_of_as_many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
     assert call("train", "cvae", *RUN, "--prior", "dependent", "--out", tmp_path / "mine") == 0
-    page = AppTest.from_function(duplicate, args=(str(tmp_path / "mine"),), default_timeout=60).run()
+    page = AppTest.from_function(form_of_a_duplicate, args=(str(tmp_path / "mine"),), default_timeout=60).run()
     assert not page.exception and not page.error
     assert {field.label: field.value for field in page.number_input}["classes"] == 10
     assert any("on the CPU" in caption.value for caption in page.caption)

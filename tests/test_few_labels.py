@@ -204,3 +204,11 @@ def test_it_stands_on_one_gaussian_and_classes(
     plain = ["--data", unlabelled, "--hidden", 8, "--steps", 1, "--device", "cpu", "--out", tmp_path / "plain"]
     assert call("train", "vae", *plain) == 0
     assert "the data set has none" in refused(capsys, "stage", "semi_supervised", tmp_path / "plain")
+
+
+def test_it_has_as_many_classes_as_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = ["--data", "digits", "--hidden", 8, "--steps", 1, "--device", "cpu", "--out", tmp_path / "plain"]
+    assert call("train", "vae", *plain) == 0
+    said = refused(capsys, "stage", "semi_supervised", tmp_path / "plain", "--classes", 7)
+    assert "classes came as 7, but the data set has 10" in said
+    assert not (tmp_path / "plain/semi_supervised").exists()

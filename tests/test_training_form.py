@@ -6,22 +6,11 @@ from pathlib import Path
 
 import pytest
 from commandline import call
+from scripts import form_of_a_duplicate
 from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import training_form
-
-
-def form_of_a_duplicate(folder: str) -> None:
-    import streamlit as st
-
-    import trainer
-    from explorer import training_form
-
-    if "filled" not in st.session_state:
-        training_form.fill(trainer.describe(folder))
-        st.session_state["filled"] = True
-    training_form.show()
 
 
 def test_a_duplicate_has_every_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

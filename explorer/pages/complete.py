@@ -18,7 +18,6 @@ TITLE = "Complete"
 ICON = ":material/extension:"
 NEEDS = "one"
 FITS = "fills in hidden pixels"
-NARROW = """<style>@media (max-width: 1100px) { .st-key-complete_halves { flex-direction: column-reverse; } }</style>"""
 LARGE, SMALL = 168, 140  # px, about, of a picture
 WEIGHTED, LANGEVIN = "Weighted draws", "Langevin moves"
 
@@ -39,9 +38,7 @@ def show(run: Run) -> None:
 
 @st.fragment
 def _page(run: Run) -> None:
-    st.html(NARROW)
-    halves = st.container(horizontal=True, gap="large", key="complete_halves")
-    left, stage = halves.container(width=280), halves.container(width="stretch")
+    left, stage = controls.halves("complete")
     with left:
         subjects = sources.choose(run, "Picture from", "sources", 1)
         changed = sources.adjust(subjects[0], run) if subjects else None

@@ -13,7 +13,6 @@ TITLE = "Swap"
 ICON = ":material/swap_horiz:"
 NEEDS = "one"
 FITS = "changes the class of a picture"
-NARROW = """<style>@media (max-width: 1100px) { .st-key-swap_halves { flex-direction: column-reverse; } }</style>"""
 LARGE, SMALL = 168, 84  # px, about, of a picture
 PLAIN, RELATIVE = "z itself", "its place in p(z | y)"
 
@@ -33,9 +32,7 @@ def show(run: Run) -> None:
 
 @st.fragment
 def _page(run: Run) -> None:
-    st.html(NARROW)
-    halves = st.container(horizontal=True, gap="large", key="swap_halves")
-    left, stage = halves.container(width=280), halves.container(width="stretch")
+    left, stage = controls.halves("swap")
     with left:
         subjects = sources.choose(run, "Picture from", "sources", 1)
         kept = PLAIN

@@ -53,6 +53,8 @@ class SemiSupervisedLatents(Stage, SemiSupervised):
             )
         if not classes:
             raise ValueError("semi_supervised learns classes, but the data set has none")
+        if options.classes not in (0, classes):
+            raise ValueError(f"classes came as {options.classes}, but the data set has {classes}: leave it out")
         ((self.part, gaussian),) = parts.items()
         SemiSupervised.__init__(self, (1, 1, gaussian.dims), options.model_copy(update={"classes": classes}))
 
