@@ -27,10 +27,25 @@ class Given:
     revision: int  # another one for other codes
 
 
+def follow_address(run: Run, part: str) -> None:
+    """In a whole run of the page: begin with the codes that a link, or another page, brought. A run of the board alone
+    may come with an address that is older than what was written there last.
+    """
+    key = f"codebook/{run.checkpoint.digest}"
+    try:
+        asked = address.codes_asked(run, part)
+    except ValueError as error:
+        st.error(controls.literal(f"The link's codes cannot be shown: {error}"))
+        return
+    if asked is not None:
+        st.session_state[f"{key}/linked"] = asked
+        st.session_state[f"{key}/kind"] = LINKED
+
+
 def choose(toolbar: st.delta_generator.DeltaGenerator, run: Run, part: str) -> Given | None:
     """What a person chose; None, and a sentence that says what to do, where there is nothing yet."""
     key = f"codebook/{run.checkpoint.digest}"
-    linked = _linked(run, part, key)
+    linked: np.ndarray | None = st.session_state.get(f"{key}/linked")
     drawn = "the prior" if run.has_prior else "independent codes"
     titles = {PICTURE: "A waveform" if run.is_line else "A picture", DRAWN: f"A draw from {drawn}"}
     titles |= {LINKED: "The link's codes"} if linked is not None else {}
@@ -101,17 +116,3 @@ def _once(run: Run, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         while len(kept) > KEPT:
             del kept[next(iter(kept))]
     return kept[name]
-
-
-def _linked(run: Run, part: str, key: str) -> np.ndarray | None:
-    """The codes that a link, or another page, brought; a new link is what editing begins with."""
-    try:
-        asked = address.codes_asked(run, part)
-    except ValueError as error:
-        st.error(controls.literal(f"The link's codes cannot be shown: {error}"))
-        asked = None
-    if asked is not None:
-        st.session_state[f"{key}/linked"] = asked
-        st.session_state[f"{key}/kind"] = LINKED
-    found: np.ndarray | None = st.session_state.get(f"{key}/linked")
-    return found

@@ -27,6 +27,7 @@ def show(run: Run) -> None:
     st.subheader(f"Codebook of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
     controls.refusals(run)
+    code_sources.follow_address(run, next(iter(run.codes)))
     _stage(run)
 
 
