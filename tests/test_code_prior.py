@@ -66,6 +66,15 @@ def test_the_probabilities_of_all_grids_sum_to_one(y: int | None) -> None:
     assert float(log_prob.max()) > math.log(4 / 256)  # and it is not uniform
 
 
+@pytest.mark.parametrize(("classes", "written"), [(0, r"k_{t-1})"), (2, r"k_{t-1}, y)")])
+def test_its_objective_is_written(classes: int, written: str) -> None:
+    prior = build(2, 2, 4, classes=classes)
+    terms = prior.terms(random_codes(prior)[:, None], {"y": torch.tensor([0, 1, -1, 0, 1])})
+    (piece,) = prior.objective(terms)
+    assert piece.latex.endswith(written)
+    assert torch.equal(piece.value.mean(), prior.loss(terms))
+
+
 def test_classes_differ_and_an_unknown_one_is_none() -> None:
     prior = build(2, 3, 5, classes=3)
     codes = random_codes(prior)

@@ -92,6 +92,80 @@ def test_langevin_moves_find_the_posterior_from_anywhere(ppca: Any) -> None:
         assert ((torch.cov(z.T) - precision.inverse()).abs() < 0.2 * torch.outer(std, std)).all()
 
 
+def linear_classes() -> Any:
+    """A conditional VAE without hidden layers: p(x|y) is one Gaussian for each of three classes."""
+    model: Any = built("cvae", hidden=(), latents=2, classes=3, likelihood="gaussian", std=0.2, prior="dependent")
+    with torch.no_grad():
+        model.prior_mean.normal_(0, 0.5)
+        model.prior_log_var.normal_(-0.5, 0.3)
+        model.decoder[0].weight.normal_(0, 0.1)
+    return model
+
+
+@pytest.mark.parametrize("moves", [0, 40], ids=["weights", "Langevin"])
+def test_completions_of_classes_are_those_of_a_mixture_of_gaussians(moves: int) -> None:
+    """p(y|visible), and the mean of p(hidden|visible) before the decode is cut off at 0 and 1."""
+    model = linear_classes()
+    x, visible = scene()
+    draws, chains = 20_000, 8_000
+    found = complete(model, x, visible, draws, moves, chains, generator=torch.Generator().manual_seed(1))
+    weight = model.decoder[0].weight.detach().double()  # (D, d + k)
+    for i in range(2):
+        seen, evidence, means = visible[i].flatten(), [], []
+        for y in range(3):
+            scale = weight[:, :2] * (0.5 * model.prior_log_var[y].detach().double()).exp()
+            middle = weight[:, :2] @ model.prior_mean[y].detach().double() + weight[:, 2 + y]
+            middle = middle + model.decoder[0].bias.detach().double()
+            joint = scale @ scale.T + 0.04 * torch.eye(16)
+            pixels, inner = x[i].flatten().double()[seen], joint[seen][:, seen]
+            evidence.append(torch.distributions.MultivariateNormal(middle[seen], inner).log_prob(pixels))
+            means.append(middle[~seen] + joint[~seen][:, seen] @ inner.inverse() @ (pixels - middle[seen]))
+        classes = torch.stack(evidence).softmax(0)
+        n = min(float(found.ess[i]), chains if moves else draws)
+        weights = found.weights[:, i].double()
+        torch.testing.assert_close(weights @ found.z["y"][:, i].double(), classes, rtol=0, atol=2.5 / math.sqrt(n))
+        with torch.no_grad():
+            out = model.out({name: values[:, i] for name, values in found.z.items()}).flatten(1)[:, ~seen].double()
+        centre = weights @ out
+        std = (weights @ (out - centre).square()).sqrt()
+        assert ((centre - classes @ torch.stack(means)).abs() < 5 * std / math.sqrt(n)).all()
+    assert (found.ess > 300).all()  # by an encoder that has learned nothing
+
+
+def test_components_are_weighed_exactly() -> None:
+    """Of a mixture of Bernoullis p(component|visible) is in closed form, and nearly every draw counts."""
+    model: Any = built("mixture", components=4, likelihood="bernoulli")
+    model.mean.copy_(torch.rand(4, 16, generator=torch.Generator().manual_seed(3)).clamp(0.1, 0.9))
+    model.weight.copy_(torch.tensor([0.4, 0.3, 0.2, 0.1]))
+    _, visible = scene()
+    x = (torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(4)) < 0.5).float()
+    found = complete(model, x, visible, 8_000, 5, generator=torch.Generator().manual_seed(1))
+    for i in range(2):
+        seen, pixels = visible[i].flatten(), x[i].flatten()
+        each = torch.where(pixels.bool(), model.mean, 1 - model.mean)[:, seen].prod(1) * model.weight
+        expected = each / each.sum()
+        torch.testing.assert_close(found.weights[:, i] @ found.z["component"][:, i], expected, rtol=0, atol=0.03)
+        completed = found.mean[i].flatten()[~seen]
+        torch.testing.assert_close(completed, expected @ model.mean[:, ~seen], rtol=0, atol=0.02)
+    assert (found.ess > 0.8 * 8_000).all() and found.accepted is None
+
+
+@pytest.mark.parametrize("name", ["hierarchical_vae", "vlae", "semi_supervised"])
+def test_several_parts_are_weighed_as_the_prior_would(name: str) -> None:
+    """Two proposals, one posterior: the encoder's and the prior's draws find the same mean of what is hidden."""
+    more = {"classes": 3, "latents": 2} if name == "semi_supervised" else {"latents": (3, 2), "hidden": (8, 8)}
+    model = built(name, **{"hidden": (8,), **more}, likelihood="gaussian", std=0.3)
+    x, visible = scene()
+    with torch.no_grad():
+        prior = weighted(model, x, visible, prior_of(model, 2), 60_000, torch.Generator().manual_seed(1))
+    found = complete(model, x, visible, 20_000, generator=torch.Generator().manual_seed(2))
+    for part, values in found.z.items():
+        ours, theirs = (found.weights[..., None] * values).sum(0), (prior.weights[..., None] * prior.z[part]).sum(0)
+        error = 4 * (1 / found.ess + 1 / prior.ess).sqrt()[:, None]  # in standard deviations, which are at most about 1
+        assert ((ours - theirs).abs() < error).all()
+    assert (found.ess > 100).all() and (prior.ess > 100).all()
+
+
 def test_effective_sample_size_is_the_closed_forms(ppca: Any) -> None:
     """One pixel seen, proposals from the prior: E[w]² / E[w²] of w = N(x; a z + b, σ²) over z ~ N(0, 1)."""
     x, visible = scene()[0][:1], torch.zeros(SHAPE, dtype=torch.bool)
@@ -123,7 +197,7 @@ def test_a_mixture_draws_what_its_density_says() -> None:
         torch.tensor([[[-1.0, 0.0], [2.0, 1.0]]]),
         torch.tensor([[[0.0, -1], [-2, 0]]]),
     )
-    z = mixture.draw(200_000, torch.Generator().manual_seed(0))
+    z, _ = mixture.draw(200_000, torch.Generator().manual_seed(0))
     expected = 0.3 * mixture.mean[0, 0] + 0.7 * mixture.mean[0, 1]
     torch.testing.assert_close(z.mean((0, 1)), expected, rtol=0, atol=0.02)
     both = torch.distributions.MixtureSameFamily(
@@ -139,9 +213,25 @@ def test_a_mixture_draws_what_its_density_says() -> None:
     torch.testing.assert_close(half.log_prob(z[:9]).exp(), weighted_sum)
 
 
-@pytest.mark.parametrize(("name", "moves"), [("vae", 0), ("vae", 3), ("quadrant", 0), ("quadrant_baseline", 0)])
+def test_a_mixture_with_classes_has_a_density_over_both() -> None:
+    mixture = Mixture(
+        torch.tensor([[0.2, 0.3, 0.5]]).log(), torch.tensor([[[-1.0], [0.0], [2.0]]]), torch.zeros(1, 3, 1),
+        torch.tensor([1, 0, 1]),
+    )  # fmt: skip
+    z, classes = mixture.draw(50_000, torch.Generator().manual_seed(0))
+    assert float(classes.float().mean()) == pytest.approx(0.7, abs=0.01)
+    grid = torch.linspace(-9, 9, 2001)[:, None, None]
+    whole = [mixture.log_prob(grid, torch.full((2001, 1), y)).exp().sum() * 18 / 2000 for y in (0, 1)]
+    torch.testing.assert_close(torch.stack(whole), torch.tensor([0.3, 0.7]), rtol=0, atol=1e-4)
+    of_one = z[classes == 1]
+    assert float(of_one.mean()) == pytest.approx((0.2 * -1 + 0.5 * 2) / 0.7, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "moves"), [("vae", 0), ("vae", 3), ("hierarchical_vae", 3), ("quadrant", 0), ("quadrant_baseline", 0)]
+)
 def test_visible_pixels_stay(name: str, moves: int) -> None:
-    model = built(name, hidden=(8,))
+    model = built(name, hidden=(8,), **({"latents": (2,)} if name == "hierarchical_vae" else {}))
     x, visible = scene()
     x = x.clamp(0, 1)
     with torch.inference_mode():  # as the explorer asks
@@ -182,6 +272,9 @@ def test_what_cannot_be_completed_is_a_sentence(ppca: Any) -> None:
         complete(built("autoencoder", hidden=(8,)), x, visible)
     with pytest.raises(ValueError, match=r"visible came as \(4, 4\) bool, expected bool \(1, 4, 4\) or \(2, 1, 4, 4\)"):
         complete(ppca, x, visible[0, 0])
+    for name in ("draws", "moves", "chains", "shown"):
+        with pytest.raises(ValueError, match=f"{name} came as -1, expected"):
+            complete(ppca, x, visible, **{name: -1})
     with pytest.raises(ValueError, match="visible came as .* float32"):
         complete(ppca, x, visible.float())
     kind = models.get("vae")

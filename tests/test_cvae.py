@@ -21,7 +21,7 @@ from trainer.data import Images
 from trainer.likelihood import log_weights
 from trainer.models.cvae import CVAE, CVAEOptions
 from trainer.probability import kl_between, log_mean_exp
-from trainer.train import TrainOptions, train
+from trainer.train import TrainOptions, evaluate, train
 
 SHAPE, K, D = (1, 4, 4), 3, 2
 TINY: dict[str, Any] = {"latents": D, "hidden": (8,), "classes": K}
@@ -141,8 +141,35 @@ def test_a_class_is_inferred_as_a_loop_over_classes_does(prior: str, monkeypatch
         z = model.encode(x)
         torch.testing.assert_close(z["y"], expected, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(z["z"], means[torch.arange(len(x)), best])
-    only_z = model.encode(x, {"z": torch.zeros(9, D)})
-    assert torch.equal(only_z["y"], z["y"]) and int(only_z["z"].count_nonzero()) == 0
+
+
+@torch.no_grad()
+def test_a_class_is_told_by_the_z_that_is_given() -> None:
+    """p(y|x,z) ∝ p(x|z,y) p(z|y), class by class."""
+    model, x = tiny(prior="dependent", likelihood="gaussian", std=0.5), pixels(4)
+    model.prior_mean.normal_(generator=torch.Generator().manual_seed(1))
+    given = torch.randn(4, D, generator=torch.Generator().manual_seed(2))
+    found = model.encode(x, {"z": given})
+    assert torch.equal(found["z"], given)
+    joint = torch.zeros(4, K)
+    for label in range(K):
+        y = one_hot(label, 4)
+        pixel = torch.distributions.Normal(model.out({"y": y, "z": given}), 0.5)
+        style = torch.distributions.Normal(model.prior_mean[label], (model.prior_log_var[label] / 2).exp())
+        joint[:, label] = pixel.log_prob(x).flatten(1).sum(1) + style.log_prob(given).sum(1)
+    torch.testing.assert_close(found["y"], joint.softmax(1), rtol=1e-3, atol=1e-5)
+
+
+def test_images_without_a_class_are_left_out_of_its_measures() -> None:
+    """A test set with some labels is measured on these; one with none is refused, as are terms without a class."""
+    model, x = tiny(), pixels(6)
+    some = Images("some", (255 * x).to(torch.uint8), torch.tensor([0, -1, 1, -1, -1, 2]), ("a", "b", "c"))
+    assert len(evaluate(model, some)["loss"]) == 3
+    none = Images("none", (255 * x).to(torch.uint8), torch.full((6,), -1), ("a", "b", "c"))
+    with pytest.raises(ValueError, match='none of the 6 images of "none" has a label'):
+        evaluate(model, none)
+    with pytest.raises(ValueError, match='CVAE learns from classes.*"y"'):
+        model.terms(x)
 
 
 @torch.no_grad()

@@ -65,8 +65,10 @@ def test_completion_proposes_by_it_and_weights_correct_it(base: Path) -> None:
     seen = visible.expand_as(x)
     with torch.no_grad():
         proposal = proposal_of(model, x, seen)
-        expected = model.stages["partial_encoder"].propose(x, seen).beside(prior_of(model, 3), SHARE)
-        torch.testing.assert_close(proposal.mean, expected.mean)
+        learned = model.stages["partial_encoder"].propose(x, seen)
+        k = learned.mean.shape[1]
+        torch.testing.assert_close(proposal.mean[:, :k], learned.mean)
+        torch.testing.assert_close(proposal.log_share[:, :k].exp().sum(1), torch.full((3,), 0.5 * (1 - SHARE)))
         prior = weighted(model, x, seen, prior_of(model, 3), 60_000, torch.Generator().manual_seed(1))
     found = complete(model, x, visible, 4_000, generator=torch.Generator().manual_seed(2))
     assert (found.ess / 4_000 > 2 * prior.ess / 60_000).all()
@@ -91,6 +93,15 @@ def test_its_term_is_the_kl(components: int, monkeypatch: pytest.MonkeyPatch) ->
     terms = torch.stack([found.terms(x)["kl_to_r"] for _ in range(1_000)])
     closed = per_image(kl_between(*model.posterior(x), one.mean[:, 0], one.log_var[:, 0]))
     assert ((terms.mean(0) - closed).abs() < 5 * terms.std(0) / 1_000**0.5).all()
+
+
+@torch.no_grad()
+def test_its_objective_is_written() -> None:
+    _, encoder = stage()
+    terms = encoder.terms(torch.rand(4, 1, 8, 8))
+    (piece,) = encoder.objective(terms)
+    assert "r(z" in piece.latex and piece.unit == "nats"
+    assert torch.equal(piece.value.mean(), encoder.loss(terms))
 
 
 @torch.no_grad()

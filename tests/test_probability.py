@@ -198,6 +198,16 @@ def test_sums_are_over_pixels_and_dimensions_only() -> None:
     assert families["loss"].tolist() == [8.0, 9.0]
 
 
+@pytest.mark.parametrize(("equal", "known"), [(likelihood.EFFECTIVE + 1, True), (likelihood.EFFECTIVE - 1, False)])
+def test_too_few_effective_draws_tell_no_error(equal: int, known: bool) -> None:
+    log_w = torch.full((200, 1), -60.0)
+    log_w[:equal] = 0  # as many are effective
+    (found,) = likelihood.ladder(log_w, [200])
+    assert float(found.ess) == pytest.approx(equal)
+    assert bool(found.error.isnan()) is not known
+    assert not known or float(found.error) == pytest.approx(math.sqrt((1 / equal - 1 / 200) * 200 / 199))
+
+
 def test_log_mean_exp_does_not_overflow() -> None:
     assert float(p.log_mean_exp(torch.tensor([math.log(1.0), math.log(3.0)]))) == pytest.approx(math.log(2))
     assert float(p.log_mean_exp(torch.tensor([1000.0, 1000.0]))) == pytest.approx(1000)

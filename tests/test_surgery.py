@@ -116,6 +116,57 @@ def test_shuffling_keeps_each_dimension_and_parts_them() -> None:
     assert abs(float(torch.corrcoef(found.T)[0, 1])) < 0.15
 
 
+def test_the_critic_learns_the_total_correlation() -> None:
+    """Of two Gaussian numbers with correlation ρ it is −½ ln(1 − ρ²)."""
+    rho, n = 0.8, 1000
+    _, model = x_and(FactorVAE, FactorVAEOptions(hidden=(8,), latents=2, critic=32))
+    assert isinstance(model, FactorVAE)
+    generator = torch.Generator().manual_seed(3)
+
+    def draws() -> torch.Tensor:
+        u = torch.randn(n, 2, generator=generator)
+        return torch.stack([u[:, 0], rho * u[:, 0] + math.sqrt(1 - rho**2) * u[:, 1]], 1)
+
+    def drawn(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.flatten(1)[:, :2], torch.full((len(x), 2), -20.0)  # posteriors so narrow that their means are z
+
+    model.posterior = drawn  # type: ignore[method-assign]
+    optimiser = torch.optim.Adam(model.critic.parameters(), 3e-3)
+    for _ in range(200):
+        x = torch.zeros(n, 1, 4, 4)
+        x[:, 0, 0, :2] = draws()
+        optimiser.zero_grad()
+        model.terms(x)["extra/critic"].mean().backward()
+        optimiser.step()
+    x[:, 0, 0, :2] = draws()  # that it has not learned from
+    found = model.terms(x)["extra/total_correlation"].mean().item()
+    assert found == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.08)
+
+
+def test_training_on_the_total_correlation_lowers_it() -> None:
+    """Two causes of eight pixels that come together: a VAE's dimensions share them, and β = 8 pulls them apart."""
+    found = {}
+    for beta in (1.0, 8.0):
+        torch.manual_seed(0)
+        causes = torch.randn(120, 2)
+        causes[:, 1] = 0.8 * causes[:, 0] + 0.6 * causes[:, 1]
+        pixels = (0.5 + 0.15 * causes @ torch.randn(2, 16)).clamp(0, 1).view(-1, 1, 4, 4)
+        images = Images("causes", (255 * pixels).byte())
+        options = TCVAEOptions(hidden=(), latents=4, beta=beta, likelihood="gaussian", std=0.1)
+        model = TCVAE((1, 4, 4), options)
+        model.begin(images)
+        optimiser, everything = torch.optim.Adam(model.parameters(), 0.02), torch.arange(120)
+        for _ in range(150):
+            x = images.batch(everything)
+            optimiser.zero_grad()
+            model.loss(model.terms(x)).backward()
+            optimiser.step()
+        with torch.no_grad():
+            found[beta] = surgery.parts(*model.posterior(images.batch(everything))).total_correlation
+    assert found[1.0] > 0.1
+    assert found[8.0] < 0.5 * found[1.0]
+
+
 def test_iwae_of_one_draw_is_the_vae_with_that_draw() -> None:
     x, model = x_and(IWAE, IWAEOptions(hidden=(8,), latents=3, samples=1))
     torch.manual_seed(5)

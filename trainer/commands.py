@@ -104,14 +104,15 @@ def _evaluate(
         device: auto, cpu, cuda, cuda:N or mps
     """
     from trainer import device as devices
-    from trainer import evaluation
+    from trainer import evaluating, evaluation
 
     found = checkpoint.describe(folder)
     with alone(folder):
         model = checkpoint.load(folder, str(devices.choose(device)))
-        usual = evaluation.defaults(model)
-        asked = evaluation.Asked(usual[0] if samples is None else samples, usual[1] if images is None else images, seed)
-        result = evaluation.evaluate(model, found.config.data.load("test"), asked, found.digest)
+        usual = evaluating.defaults(model)
+        asked = evaluating.Asked(usual[0] if samples is None else samples, usual[1] if images is None else images, seed)
+        test, training_seed = found.config.data.load("test"), found.config.training.get("seed", 0)
+        result = evaluating.evaluate(model, test, asked, found.digest, training_seed)
         evaluation.save(folder, result)
     print("\n".join(evaluation.lines(result)))
 

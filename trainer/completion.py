@@ -1,13 +1,14 @@
-"""What the hidden pixels of an image may be, by any model with a density over one part of real numbers.
+"""What the hidden pixels of an image may be, by any model with a density over real numbers, a class, or both.
 
     p(z | visible) ∝ p(z) p(visible | z)
 
 Draws of a proposal r(z), a mixture of Gaussians, are weighted by p(z) p(visible|z) / r(z): exact as their number grows,
-whatever the proposal. Langevin moves with the Metropolis correction (MALA; Roberts and Tweedie 1996) then leave
-p(z|visible) as it is, and are exact as they go on, however few of the weights count. A model with a part that is what
-is visible has learned p(z|visible) itself: neither is needed.
+whatever the proposal. Langevin moves with the Metropolis correction (MALA; Roberts and Tweedie 1996) of the real
+numbers, each draw in its class, then leave p(z|visible) as it is, and are exact within a class as they go on, however
+few of the weights count. A model with a part that is what is visible has learned p(z|visible) itself: neither is
+needed.
 
-Letters in shapes: s draws, b batch, k components of a mixture, d latent dimensions.
+Letters in shapes: s draws, b batch, k components of a mixture, d latent dimensions of all Gaussian parts together.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from trainer.latent import Density, Gaussian, Latent, LatentModel, Visible
+from trainer.latent import Density, Gaussian, Label, Latent, LatentModel, Visible
 from trainer.probability import gaussian_log_prob
-from trainer.proposals import Mixture, proposal_of
+from trainer.proposals import Mixture, gaussians, latent_of, numbers_of, proposal_of
 from trainer.trainable import Track
 
 CHUNK = 250  # images that are decoded at once
@@ -48,7 +49,8 @@ class Completion:
 def can_complete(model: LatentModel) -> bool:
     """Whether `complete` takes the model."""
     kinds = [type(part) for part in model.space.values()]
-    return Visible in kinds or (isinstance(model, Density) and kinds == [Gaussian])
+    known = all(kind in (Gaussian, Label) for kind in kinds) and kinds.count(Label) < 2
+    return Visible in kinds or (isinstance(model, Density) and known)
 
 
 def complete(
@@ -68,6 +70,9 @@ def complete(
     moves. `shown` of what comes of it are decoded to be looked at. `track` wraps each loop that takes long. Raises
     ValueError for a model that cannot, a mask of another shape, or one that hides some channels of a pixel only.
     """
+    for name, value, least in (("draws", draws, 1), ("moves", moves, 0), ("chains", chains, 1), ("shown", shown, 1)):
+        if value < least:
+            raise ValueError(f"{name} came as {value}, expected {least} or more")
     seen = checked(model, x, visible)
     with torch.inference_mode(False), torch.no_grad():
         # What is hidden has no say, and gradients pass through no tensor that was made in inference mode.
@@ -76,7 +81,7 @@ def complete(
             found = _by_its_own_condition(model, x, seen, draws, generator)
         else:
             found = weighted(model, x, seen, proposal_of(model, x, seen, generator), draws, generator, track)
-            if moves:
+            if moves and gaussians(model):
                 found = moved(model, x, seen, found, moves, chains, generator, track)
         return _pictured(model, x, seen, found, shown, generator, track)
 
@@ -86,8 +91,8 @@ def checked(model: LatentModel, x: Tensor, visible: Tensor) -> Tensor:
     if not can_complete(model):
         there = ", ".join(f"{name} ({type(part).__name__})" for name, part in model.space.items())
         raise ValueError(
-            "completion needs a likelihood over a latent that is one part of real numbers, or a part that is what is "
-            f"visible; this model has {there}"
+            "completion needs a likelihood over a latent of real numbers, one class, or both, or a part that is what "
+            f"is visible; this model has {there}"
         )
     if visible.shape not in (model.shape, x.shape) or visible.dtype != torch.bool:
         raise ValueError(
@@ -118,12 +123,14 @@ def weighted(
     generator: torch.Generator | None = None, track: Track[Any] = iter,
 ) -> Completion:  # fmt: skip
     """Draws of a proposal, weighted by p(z) p(visible|z) / r(z)."""
-    (name,) = model.space
-    z = proposal.draw(draws, generator)
-    parts = track(z.split(max(1, CHUNK // len(x))))
-    log_w = torch.cat([_log_joint(model, x, seen, {name: part}) for part in parts]) - proposal.log_prob(z)
-    weights = log_w.softmax(0)
-    return Completion({name: z}, weights, 1 / weights.square().sum(0), draws)
+    numbers, classes = proposal.draw(draws, generator)
+    z = latent_of(model, numbers, classes)
+    parts = track(torch.arange(draws).split(max(1, CHUNK // len(x))))
+    log_p = torch.cat(
+        [_log_joint(model, x, seen, {name: values[rows] for name, values in z.items()}) for rows in parts]
+    )
+    weights = (log_p - proposal.log_prob(numbers, classes)).softmax(0)
+    return Completion(z, weights, 1 / weights.square().sum(0), draws)
 
 
 def _log_joint(model: LatentModel, x: Tensor, seen: Tensor, z: Latent) -> Tensor:
@@ -145,18 +152,19 @@ def moved(
 
     and z' is taken with probability min(1, p(z', visible) N(z; z') / p(z, visible) N(z'; z)).
     """
-    ((name, z),) = found.z.items()
+    z = numbers_of(model, found.z)
     mean = (found.weights[..., None] * z).sum(0)
     spread = (found.weights[..., None] * (z - mean).square()).sum(0).sqrt().clamp(LEAST, 1)  # (b, d)
-    z = _by_weight(z, found.weights, chains, generator)
-    log_p, gradient = _log_joint_and_gradient(model, x, seen, name, z)
+    start = _by_weight(found.z, found.weights, chains, generator)
+    z = numbers_of(model, start)
+    log_p, gradient = _log_joint_and_gradient(model, x, seen, start, z)
     step = torch.full((len(x), 1), 0.5, device=z.device)
     accepted = []
     for move in track(range(moves)):
         width = step * spread
         there = z + 0.5 * width.square() * gradient
         new = there + width * torch.randn(z.shape, generator=generator).to(z)
-        new_log_p, new_gradient = _log_joint_and_gradient(model, x, seen, name, new)
+        new_log_p, new_gradient = _log_joint_and_gradient(model, x, seen, start, new)
         back = new + 0.5 * width.square() * new_gradient
         ratio = new_log_p - log_p + (gaussian_log_prob(z, back, width.square())
                                      - gaussian_log_prob(new, there, width.square())).sum(-1)  # fmt: skip
@@ -169,22 +177,30 @@ def moved(
         else:
             accepted.append(float(share.mean()))
     weights = torch.full_like(log_p, 1 / chains)
-    return replace(found, z={name: z}, weights=weights, accepted=sum(accepted) / len(accepted))
+    return replace(found, z=_moved_to(model, start, z), weights=weights, accepted=sum(accepted) / len(accepted))
 
 
-def _log_joint_and_gradient(model: LatentModel, x: Tensor, seen: Tensor, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
-    """log p(z, visible), (s, b), and its gradient (s, b, d)."""
+def _moved_to(model: LatentModel, z: Latent, numbers: Tensor) -> Latent:
+    """The same classes with other numbers (s, b, d)."""
+    sizes = gaussians(model)
+    return {**z, **dict(zip(sizes, numbers.split(list(sizes.values()), -1), strict=True))}
+
+
+def _log_joint_and_gradient(
+    model: LatentModel, x: Tensor, seen: Tensor, z: Latent, numbers: Tensor
+) -> tuple[Tensor, Tensor]:
+    """log p(z, visible), (s, b), and its gradient by the real numbers, (s, b, d)."""
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        log_p = _log_joint(model, x, seen, {name: z})
-        (gradient,) = torch.autograd.grad(log_p.sum(), z)
+        numbers = numbers.detach().requires_grad_()
+        log_p = _log_joint(model, x, seen, _moved_to(model, z, numbers))
+        (gradient,) = torch.autograd.grad(log_p.sum(), numbers)
     return log_p.detach(), gradient
 
 
-def _by_weight(values: Tensor, weights: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
-    """(s, b, …) -> (n, b, …), drawn with replacement by weights (s, b)."""
-    chosen = torch.multinomial(weights.T.cpu(), n, True, generator=generator).T.to(values.device)  # (n, b)
-    return values[chosen, torch.arange(values.shape[1], device=values.device)]
+def _by_weight(z: Latent, weights: Tensor, n: int, generator: torch.Generator | None) -> Latent:
+    """Parts (s, b, …) -> (n, b, …), drawn with replacement by weights (s, b)."""
+    chosen = torch.multinomial(weights.T.cpu(), n, True, generator=generator).T.to(weights.device)  # (n, b)
+    return {name: values[chosen, torch.arange(values.shape[1], device=values.device)] for name, values in z.items()}
 
 
 # ---- what the draws say of the pixels
@@ -207,6 +223,6 @@ def _pictured(
         images = decoded({name: values[rows] for name, values in found.z.items()}).double()
         mean += torch.einsum("sb,sbchw->bchw", weights[rows], images)
         square += torch.einsum("sb,sbchw->bchw", weights[rows], images.square())
-    some = {name: _by_weight(values, found.weights, shown, generator) for name, values in found.z.items()}
+    some = _by_weight(found.z, found.weights, shown, generator)
     std = (square - mean.square()).clamp_min(0).sqrt()
     return replace(found, images=decoded(some), mean=mean.to(x.dtype), std=std.to(x.dtype))

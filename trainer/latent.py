@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.linear import LinearGaussian
 from trainer.trainable import NOTHING, Shape, Track, Trainable
 
 Latent = dict[str, Tensor]
@@ -191,6 +192,21 @@ class LatentModel(Trainable):
         return ""
 
     @property
+    def bounded(self) -> str:
+        """The quantity whose negative bound its terms add up to, where they are an ELBO's."""
+        return "log p(x)"
+
+    @property
+    def family(self) -> str:
+        """The family of p(x|z) alone, and how grey pixels are taken: `likelihood` may say more, or less, for people."""
+        return self.likelihood
+
+    @property
+    def pixel_std(self) -> float | None:
+        """σ of p(x|z) = N(g(z), σ² I), of the grey range; None where it is not of that kind."""
+        return None
+
+    @property
     def is_code_length(self) -> bool:
         """Whether −log p(x|z) is the length of a code for the pixels: p a probability of finitely many values."""
         return False
@@ -235,10 +251,7 @@ def condition(model: LatentModel, x: Tensor) -> Latent:
 
 
 class Density:
-    """A model with q(z|x) and p(x, z), so that its likelihood can be bounded. Latent parts are (s, b, …) here.
-
-    A model that knows log p(x) itself has `log_evidence(x)` too, (b,) in nats; no other has a method of that name.
-    """
+    """A model with q(z|x) and p(x, z), so that its likelihood can be bounded. Latent parts are (s, b, …) here."""
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
@@ -257,6 +270,15 @@ class Density:
     def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Mean and log-variance, each (b, d), where q(z|x) is one Gaussian with a diagonal covariance; else None."""
         return None
+
+    def linear(self) -> LinearGaussian | None:
+        """W, b and σ² where p(z) = N(0, I) and p(x|z) = N(W z + b, σ² I); else None."""
+        return None
+
+    def log_evidence(self, x: Tensor) -> Tensor | None:
+        """log p(x), exactly, (b,) in nats, where it has a closed form; else None."""
+        linear = self.linear()
+        return linear.log_evidence(x) if linear else None
 
     def draw(self, z: Latent, generator: torch.Generator | None = None) -> Tensor:
         """One draw from p(x|z) per latent, (b, c, h, w), cut to [0, 1] for the screen. Parts are (b, …) here."""

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from trainer import nets
+from trainer import formulas, nets
 from trainer.distributed import all_mean
 from trainer.latent import Gaussian, Latent
 from trainer.observed import Observed, ObservedOptions
 from trainer.probability import gaussian_log_prob, per_image
-from trainer.trainable import NOTHING, Shape
+from trainer.trainable import NOTHING, Piece, Shape
 
 LEAST_VAR = 1e-6
 
@@ -87,6 +87,7 @@ class Leveled(Observed):
     Options: ClassVar[type[LevelsOptions]] = LevelsOptions
     options: LevelsOptions
     unit = "one standard deviation of its prior"
+    seen: ClassVar[str] = "z"  # what p(x|·) depends on
 
     def __init__(self, shape: Shape, options: Any) -> None:
         super().__init__(shape, options)
@@ -116,6 +117,28 @@ class Leveled(Observed):
         if self.options.free_bits:
             levels = [all_mean(level).clamp(min=self.options.free_bits) for level in levels]
         return terms["reconstruction"].mean() + self.knobs["beta"] * sum(levels[1:], levels[0])
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        beta, free = self.knobs["beta"], self.options.free_bits
+        pieces = [self.reconstruction(terms, self.seen)]
+        for level in range(len(self.names), 0, -1):
+            name = f"kl/z{level}"
+            latex, symbols = rf"\beta\, {self.kl_latex(level)}", {r"\beta": beta}
+            about = f"How much level {level} says of the image" + " beyond the levels above it" * (
+                level < len(self.names)
+            )
+            if free:
+                over = all_mean(per_image(terms[name]).mean()).clamp(min=free)
+                latex = rf"\beta\, \max\big(\lambda, {self.kl_latex(level)}\big)"
+                about += ", in the mean over a batch, and at least the free bits λ"
+                pieces.append(Piece(latex, about, beta * over, (name,), {**symbols, r"\lambda": free}))
+            else:
+                pieces.append(self.piece(terms, latex, about, name, weight=beta, symbols=symbols))
+        return pieces
+
+    def kl_latex(self, level: int) -> str:
+        """The KL of a level, 1 nearest the image, in LaTeX."""
+        return formulas.kl(rf"q(z_{level} \mid x)", rf"p(z_{level})")
 
     def schedule(self, step: int) -> dict[str, float]:
         return {"beta": min(1.0, step / self.options.warmup)} if self.options.warmup else {}

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer import distributed
+from trainer import distributed, formulas
 from trainer.latent import Density, Latent, LatentModel
 from trainer.options import Options, needs
 from trainer.probability import bernoulli_log_prob, gaussian_log_prob, per_image, reparameterise
-from trainer.trainable import Shape
+from trainer.trainable import Piece, Shape
+
+MISSED = "How far the image is from what z decodes to, in the mean over draws of z"
+
+AS_THEY_ARE = ", pixels as they are"
 
 
 class ObservedOptions(Options):
@@ -100,17 +105,43 @@ class Observed(Density, LatentModel):
         level = torch.stack([torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds])
         return (level.to(x) < x).to(x.dtype)
 
+    # ---- its formula
+
+    def reconstruction(
+        self, terms: Mapping[str, Tensor], given: str = "z", over: str = r"\mathbb{E}_q", about: str = MISSED
+    ) -> Piece:
+        """−log p(x|`given`) averaged `over` what is drawn, of the term "reconstruction"."""
+        g, symbols = f"g({given.replace(' ', '')})", dict[str, Tensor | float]()
+        if self.options.likelihood == "bernoulli":
+            expanded = formulas.bernoulli(g)
+            kinds = {"none": "grey pixels as probabilities", "dynamic": "each pixel drawn black or white"}
+            family = f"Bernoulli, {kinds[self.options.binarise]}"
+        else:
+            expanded = formulas.gaussian(g)
+            symbols = {r"\sigma": (0.5 * self.log_var.detach()).exp(), "D": self.pixels}
+            family = f"Gaussian, σ {'learned' if self.options.likelihood == 'learned' else 'fixed'}"
+        latex = formulas.lines(rf"-{over}\big[\log p(x \mid {given})\big]", *expanded)
+        return self.piece(terms, latex, f"{about} ({family})", "reconstruction", symbols=symbols)
+
     @property
     def likelihood(self) -> str:
+        return self.family.removesuffix(AS_THEY_ARE)
+
+    @property
+    def family(self) -> str:
         if self.options.likelihood != "bernoulli":
             return "Gaussian"
-        return "Bernoulli" if self.options.binarise == "none" else "Bernoulli, binarised"
+        return f"Bernoulli{AS_THEY_ARE}" if self.options.binarise == "none" else "Bernoulli, binarised"
+
+    @property
+    def pixel_std(self) -> float | None:
+        return None if self.options.likelihood == "bernoulli" else float((0.5 * self.log_var.detach()).exp())
 
     def facts(self) -> dict[str, str]:
         more = {"bernoulli": "on grey pixels a cross-entropy", "gaussian": "σ fixed", "learned": "σ learned"}
         found = {"p(x|z)": f"{self.likelihood}, {more[self.options.likelihood]}"}
         if self.options.binarise == "dynamic":
-            found["p(x|z)"] = "Bernoulli, each grey pixel drawn black or white, anew at each step"
+            found["p(x|z)"] = "Bernoulli, each grey pixel drawn black or white: anew at each step, once where measured"
         if self.options.likelihood != "bernoulli":
-            found["σ of p(x|z)"] = f"{float((0.5 * self.log_var.detach()).exp()):.4f} of the grey range"
+            found["σ of p(x|z)"] = f"{self.pixel_std:.4f} of the grey range"
         return found

@@ -134,11 +134,16 @@ def check_finite(measures: Measures, step: int) -> None:
 
 @torch.no_grad()
 def evaluate(model: Trainable, images: Images, limit: int = 10_000, seed: int = 0) -> dict[str, Tensor]:
-    """Each family of terms and "loss", per image and on the CPU, (n,), for at most `limit` images."""
+    """Each family of terms and "loss", per image and on the CPU, (n,), for at most `limit` images, of those whose class
+    is known where the model needs it. Raises ValueError where that is none.
+    """
     model.eval()
     torch.manual_seed(seed)
     parts = []
-    for rows in torch.arange(min(limit, len(images))).split(256):
+    usable = torch.nonzero(images.told >= 0)[:, 0] if model.needs_labels else torch.arange(len(images))
+    if not len(usable):
+        raise ValueError(f'none of the {len(images):,} images of "{images.name}" has a label, and this model needs one')
+    for rows in usable[:limit].split(256):
         terms = model.terms(images.batch(rows, model.device), images.given(rows, model))
         parts.append({name: values.cpu() for name, values in total(terms).items()})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from trainer import distributed
 from trainer.options import Options
+from trainer.probability import per_image
 
 if TYPE_CHECKING:
     from trainer.data import Images
@@ -23,7 +25,20 @@ EXTRA = "extra"  # the family of terms that are no part of an ELBO
 Figures = dict[str, tuple[float, str]]  # what is measured -> number, unit; the first one is what a short line says
 NOTHING: Mapping[str, Tensor] = {}
 T = TypeVar("T")
+Symbols = Mapping[str, Tensor | float]
 Track = Callable[[Iterable[T]], Iterable[T]]  # wraps a loop that may take long, to show its progress
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One summand of a loss: how it is written, and what it is."""
+
+    latex: str  # with its weight
+    about: str  # in plain words, one line
+    value: Tensor  # what each image adds to the loss, weight included, (b,); or (), where it is of the whole batch
+    terms: tuple[str, ...] = ()  # that it is made of
+    symbols: Symbols = field(default_factory=dict)  # LaTeX of a weight, or another number in it -> its present value
+    unit: str = "nats"
 
 
 class Trainable(nn.Module):
@@ -31,7 +46,9 @@ class Trainable(nn.Module):
 
     Options: ClassVar[type[Options]] = Options
     closed_form: ClassVar[bool] = False  # `begin` does it all, so that no option of the steps has an effect
+    of_batch: ClassVar[bool] = False  # whether an image's terms depend on the batch that it is in
     labelled: ClassVar[bool] = False  # whether `terms` is given "y", the labels (b,) int64, −1 where one is not known
+    needs_labels: ClassVar[bool] = False  # whether none of them may be −1
     units: Mapping[str, str] = {}  # term or measure -> unit, where it is not nats
 
     @classmethod
@@ -78,6 +95,28 @@ class Trainable(nn.Module):
         it is not linear in.
         """
         return total(terms)["loss"].mean()
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        """The pieces whose batch means sum to `loss(terms)`, as the model's equations have them. A variant that
+        overrides `loss` overrides this too; it is for people to read, and no step asks for it.
+        """
+        names = [name for name in terms if name.split("/")[0] != EXTRA]
+        return [
+            self.piece(terms, rf"\text{{{name.replace('_', ' ')}}}", name.replace("_", " "), name) for name in names
+        ]
+
+    def piece(
+        self,
+        terms: Mapping[str, Tensor],
+        latex: str,
+        about: str,
+        *names: str,
+        weight: Tensor | float = 1.0,
+        symbols: Symbols = NOTHING,
+    ) -> Piece:
+        """The terms of some `names`, summed for each image, times a weight."""
+        value = torch.stack([per_image(terms[name]) for name in names]).sum(0)
+        return Piece(latex, about, weight * value, names, symbols, self.units.get(names[0], "nats"))
 
     # ---- what is not a gradient
 

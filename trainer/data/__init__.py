@@ -31,6 +31,7 @@ class Images:
 
     pixels: (n, c, h, w), uint8 (0 … 255 becomes 0 … 1), or others, which stay as they are: data that are no pictures.
     labels: (n,) integers, or None. levels: (n, f) level numbers of `factor_names`, or None.
+    factor_note: what must stand beside a score against these factors.
     rows: where `pixels` hold more than this set, the (n,) places of its images in them.
     rate: samples per second, where the images are waveforms (c, 1, w) with silence at ½.
     told: (n,) the labels that models are told, −1 where they are not; all of them, unless it is given.
@@ -46,6 +47,7 @@ class Images:
         rows: Tensor | None = None,
         levels: Tensor | None = None,
         factor_names: Sequence[str] = (),
+        factor_note: str = "",
         rate: int | None = None,
         told: Tensor | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Images:
         self._told = told
         self.class_names = tuple(class_names)
         self.factor_names = tuple(factor_names)
+        self.factor_note = factor_note
         self.shape: tuple[int, int, int] = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
         self._pixels, self._rows, self._levels = pixels, rows, levels
         self._given: Tensor | None = None  # labels (n,) where a model that is told them lies

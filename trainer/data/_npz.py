@@ -22,9 +22,9 @@ from torch import Tensor
 
 from trainer.data import Images, Split, chosen, part_of
 from trainer.data._mapped import check, mapped, rows_of
+from trainer.data.sprites import SHAPES, SYMMETRY
 
 FACTORS = ("shape", "scale", "orientation", "position x", "position y")  # of dSprites; its colour is constant
-SHAPES = ("square", "ellipse", "heart")
 KEYS = "images (and labels), or train_images and test_images (and their labels), or dSprites' imgs and latents_classes"
 
 
@@ -53,7 +53,8 @@ def _load(path: Path, keys: set[str], file: Any, split: Split, size: int | None)
         rows = part_of(len(pixels), split, size, path.name)
         levels = _array(file, "latents_classes", path, "iu", (len(pixels), 1 + len(FACTORS)))
         levels = torch.from_numpy(levels.astype(np.int64))[rows, 1:]
-        return Images(path.name, pixels, levels[:, 0], SHAPES, rows=rows, levels=levels, factor_names=FACTORS)
+        return Images(path.name, pixels, levels[:, 0], SHAPES, rows=rows, levels=levels, factor_names=FACTORS,
+                      factor_note=SYMMETRY)  # fmt: skip
     elif "images" in keys:
         pixels = _pixels(path, "images")
         rows = part_of(len(pixels), split, size, path.name)

@@ -16,6 +16,10 @@ from torch import Tensor
 from trainer.data import Images, Split, part_of
 
 SHAPES = ("square", "ellipse", "heart")
+SYMMETRY = (
+    "The square looks the same after a quarter turn and the ellipse after half a turn, so orientation is not "
+    "identifiable from one image: no code can know it well."
+)
 LEVELS = {"shape": 3, "scale": 6, "orientation": 40, "position x": 32, "position y": 32}
 SIDE = 64
 COUNT = math.prod(LEVELS.values())
@@ -106,7 +110,9 @@ class Sprites(Images):
     """Images that are drawn for each batch. `numbers` (n,) are their places in the full set of 737,280."""
 
     def __init__(self, numbers: Tensor) -> None:
-        super().__init__("sprites", torch.empty(0, 1, SIDE, SIDE), None, SHAPES, factor_names=tuple(LEVELS))
+        note = f"{SYMMETRY} Generated here; not directly comparable with published dSprites numbers."
+        nothing = torch.empty(0, 1, SIDE, SIDE)
+        super().__init__("sprites", nothing, None, SHAPES, factor_names=tuple(LEVELS), factor_note=note)
         self.numbers = numbers
         self.labels = factors_of(numbers)[:, 0]
 

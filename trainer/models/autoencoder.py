@@ -19,7 +19,7 @@ from trainer import nets
 from trainer.data import Images
 from trainer.latent import Gaussian, Latent, LatentModel
 from trainer.probability import per_image
-from trainer.trainable import NOTHING, Shape
+from trainer.trainable import NOTHING, Piece, Shape
 
 MEASURED = 10_000  # images for the centre and the spread
 
@@ -68,6 +68,10 @@ class Autoencoder(LatentModel):
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
         return {"reconstruction": per_image((x - self.reconstruct(self.encoder(x))).square())}
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = r"\lVert x - g(f(x)) \rVert^2"
+        return [self.piece(terms, latex, "How far the image is from its reconstruction", "reconstruction")]
 
     @torch.no_grad()
     def end(self, images: Images) -> None:

@@ -11,16 +11,18 @@ the KL; it does not by itself make dimensions independent (Locatello et al. 2019
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from trainer import formulas
 from trainer.distributed import all_mean
 from trainer.models.vae import VAE, VAEOptions
 from trainer.options import needs
-from trainer.trainable import Shape, total
+from trainer.trainable import Piece, Shape, total
 
 
 class BetaVAEOptions(VAEOptions):
@@ -84,6 +86,22 @@ class BetaVAE(VAE):
         if "multiplier" in self.knobs:
             return means["reconstruction"] + self.knobs["multiplier"] * (means["kl"] - self.knobs["max_kl"])
         return means["reconstruction"] + self.knobs["beta"] * means["kl"]
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        knobs = self.knobs
+        if "capacity" in knobs:
+            distance = (all_mean(total(terms)["kl"].mean()) - knobs["capacity"]).abs()
+            latex = formulas.lines(r"\gamma\, \lvert \mathrm{KL} - C \rvert", rf"\mathrm{{KL}} = {formulas.STANDARD}")
+            about = "How far the KL, in the mean over a batch, is from the capacity C"
+            symbols = {r"\gamma": knobs["gamma"], "C": knobs["capacity"]}
+            kl = Piece(latex, about, knobs["gamma"] * distance, ("kl/z",), symbols)
+        elif "multiplier" in knobs:
+            symbols = {r"\lambda": knobs["multiplier"], r"\delta": knobs["max_kl"]}
+            plain = self.kl_piece(terms, r"\lambda\, \big[{} - \delta\big]", symbols=symbols)
+            kl = replace(plain, value=knobs["multiplier"] * (plain.value - knobs["max_kl"]))
+        else:
+            kl = self.kl_piece(terms, r"\beta\, {}", knobs["beta"], {r"\beta": knobs["beta"]})
+        return [self.reconstruction(terms), kl]
 
     def schedule(self, step: int) -> dict[str, float]:
         if self.options.capacity is not None:

@@ -21,14 +21,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer import classes, nets
+from trainer import classes, formulas, nets
 from trainer.classes import ClassOptions
 from trainer.data import Images
 from trainer.latent import Conditional, Gaussian, Label, Latent
 from trainer.models.vae import VAEOptions
 from trainer.observed import Observed
 from trainer.probability import gaussian_log_prob, kl_between, per_image, reparameterise, reparameterised_log_prob
-from trainer.trainable import NOTHING, Shape, Track
+from trainer.trainable import NOTHING, Piece, Shape, Track
 
 AT_ONCE = 8192  # images times classes that are decoded in one batch to infer a class
 
@@ -47,10 +47,11 @@ class CVAE(Conditional, Observed):
     Options: ClassVar[type[CVAEOptions]] = CVAEOptions
     options: CVAEOptions
     labelled = True
+    needs_labels = True
 
     @classmethod
     def fitted(cls, options: CVAEOptions, images: Images) -> CVAEOptions:
-        return classes.fitted(options, images)
+        return classes.fitted(options, images, cls.needs_labels)
 
     def __init__(self, shape: Shape, options: CVAEOptions) -> None:
         super().__init__(shape, options)
@@ -109,14 +110,22 @@ class CVAE(Conditional, Observed):
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         """Without a class: q(y|x), by each class's bound at its posterior mean, and the posterior mean of z in the most
-        probable class. With one: the posterior mean in it.
+        probable class. With one: the posterior mean in it. With z alone: p(y|x,z).
         """
         if "y" in given:
             y = self.told(given)
             return {"y": y, "z": given["z"] if "z" in given else self.posterior(self.features(x), y)[0]}
+        if "z" in given:
+            return {"y": self.log_class(x, given["z"]).exp(), "z": given["z"]}
         log_q, mean, _ = self.each_class(x)
         best = log_q.argmax(1)
-        return {"y": log_q.exp(), "z": mean[torch.arange(len(x), device=best.device), best], **given}
+        return {"y": log_q.exp(), "z": mean[torch.arange(len(x), device=best.device), best]}
+
+    def log_class(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(y|x,z), (b, k), exactly: of p(x|z,y) p(z|y), whose p(y) is alike in all classes; z (b, d)."""
+        y = torch.eye(self.label.size).to(z)[:, None].expand(-1, len(z), -1)  # (k, b, k)
+        latent = {"y": y, "z": z.expand(len(y), *z.shape)}
+        return (self.log_likelihood(x, latent) + self.log_prior(latent)).T.log_softmax(1)
 
     def sample(
         self,
@@ -139,6 +148,8 @@ class CVAE(Conditional, Observed):
     # ---- objective and density
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
+        if "y" not in given:
+            raise ValueError(f'{type(self).__name__} learns from classes: its terms need "y", the class of each image')
         x = self.learned_from(x)
         y = (given["y"][:, None] == torch.arange(self.label.size, device=x.device)).to(x.dtype)  # (b, k), one-hot
         mean, log_var = self.posterior(self.features(x), y)
@@ -148,6 +159,22 @@ class CVAE(Conditional, Observed):
             "reconstruction": -self.log_p(x, self.logits(y.expand(len(z), -1, -1), z)).mean(0),  # (b,)
             "kl/z": kl_between(mean, log_var, *self.class_prior(y)),  # (b, d)
         }
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        left = formulas.kl(r"q(z \mid x, y)", self.prior_symbol)
+        latex = formulas.lines(left, f"= {self.closed_form_kl}")
+        about = "How much z says of the image beyond its class: how far its posterior is from the prior"
+        return [self.reconstruction(terms, "z, y"), self.piece(terms, latex, about, "kl/z")]
+
+    @property
+    def prior_symbol(self) -> str:
+        """The prior of z in a class, in LaTeX."""
+        return "p(z)" if self.options.prior == "independent" else r"p(z \mid y)"
+
+    @property
+    def closed_form_kl(self) -> str:
+        """The KL of a class to it, in LaTeX: of N(m, v) to N(0, 1), or to N(n, u), which is the class's own."""
+        return formulas.STANDARD if self.options.prior == "independent" else formulas.BETWEEN
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
@@ -173,6 +200,10 @@ class CVAE(Conditional, Observed):
         mean, log_var = self.class_prior(z["y"])
         log_p = per_image(gaussian_log_prob(z["z"], mean, log_var.exp()), 2)
         return log_p if "y" in given else log_p - math.log(self.label.size)
+
+    @property
+    def bounded(self) -> str:
+        return "log p(x|y)"
 
     @property
     def likelihood(self) -> str:

@@ -23,7 +23,7 @@ from trainer import distributed
 from trainer.data import Images
 from trainer.models.vae import VAE, VAEOptions
 from trainer.probability import kl_to_standard, reparameterise
-from trainer.trainable import NOTHING, Shape, Track, total
+from trainer.trainable import NOTHING, Piece, Shape, Track, total
 
 
 class FactorVAEOptions(VAEOptions):
@@ -38,6 +38,7 @@ class FactorVAE(VAE):
 
     Options: ClassVar[type[FactorVAEOptions]] = FactorVAEOptions
     options: FactorVAEOptions
+    of_batch = True
 
     def __init__(self, shape: Shape, options: FactorVAEOptions) -> None:
         super().__init__(shape, options)
@@ -71,6 +72,21 @@ class FactorVAE(VAE):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         correlation, critic = terms["extra/total_correlation"].mean(), terms["extra/critic"].mean()
         return total(terms)["loss"].mean() + self.knobs["gamma"] * correlation + critic
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        gamma = self.knobs["gamma"]
+        return [
+            *super().objective(terms),
+            self.piece(
+                terms, r"\gamma\, \mathbb{E}_q\Big[\log \tfrac{D(z)}{1 - D(z)}\Big]",
+                "What dimensions that depend on each other cost: the total correlation, as the net D sees it",
+                "extra/total_correlation", weight=gamma, symbols={r"\gamma": gamma},
+            ),
+            self.piece(
+                terms, r"-\tfrac12 \log D(z) - \tfrac12 \log\big(1 - D(\tilde z)\big)",
+                "How badly D tells z from one whose dimensions come from several images of the batch", "extra/critic",
+            ),
+        ]  # fmt: skip
 
 
 def shuffled(z: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer import nets
+from trainer import formulas, nets
 from trainer.latent import Latent
 from trainer.levels import Leveled, LevelsOptions, Normal, layers
 from trainer.probability import (
@@ -62,6 +62,7 @@ class HierarchicalVAE(Leveled):
     Options: ClassVar[type[HierarchicalVAEOptions]] = HierarchicalVAEOptions
     options: HierarchicalVAEOptions
     unit = "one standard deviation of its prior, given the levels above"
+    seen = "z_1"
 
     def __init__(self, shape: Shape, options: HierarchicalVAEOptions) -> None:
         super().__init__(shape, options)
@@ -158,6 +159,18 @@ class HierarchicalVAE(Leveled):
         out = self.decoder(levels["z1"].z).unflatten(0, (samples, -1))  # (s, b, c, h, w)
         means = {f"kl/{name}": level.kl.unflatten(0, (samples, -1)).mean(0) for name, level in levels.items()}
         return {"reconstruction": -self.log_p(x, out).mean(0), **means}
+
+    def kl_latex(self, level: int) -> str:
+        z, top, ladder = rf"z_{level}", level == len(self.names), self.options.inference == "ladder"
+        below = "x" if level == 1 else rf"z_{level - 1}"
+        above = "" if top else rf"z_{level + 1}"
+        q = rf"q({z} \mid {below})"
+        if ladder:
+            q = rf"q({z} \mid {above}, x)" if above else rf"q({z} \mid x)"
+        p = rf"p({z} \mid {above})" if above else rf"p({z})"
+        if not ladder and above:  # what is above was drawn from this level
+            return rf"\mathbb{{E}}_q\big[\log {q} - \log {p}\big]"
+        return formulas.kl(q, p) if ladder and top else rf"\mathbb{{E}}_q\, {formulas.kl(q, p)}"
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None

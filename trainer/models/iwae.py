@@ -15,6 +15,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from trainer import formulas
 from trainer.models.vae import VAE, VAEOptions
 from trainer.probability import (
     gaussian_log_prob,
@@ -22,7 +23,7 @@ from trainer.probability import (
     reparameterise,
     reparameterised_log_prob,
 )
-from trainer.trainable import EXTRA, NOTHING, total
+from trainer.trainable import EXTRA, NOTHING, Piece, total
 
 
 class IWAEOptions(VAEOptions):
@@ -55,6 +56,24 @@ class IWAE(VAE):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = total(terms)
         return (means["loss"] + means[EXTRA]).mean()
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        mean, symbols = r"\tfrac1S \textstyle\sum_s ", {"S": self.options.samples}
+        return [
+            self.reconstruction(terms, "z_s", mean),
+            self.piece(
+                terms, mean + r"\log \tfrac{q(z_s \mid x)}{p(z_s)}",
+                "How much z says of the image: the KL to the prior, from the same draws", "kl/z", symbols=symbols,
+            ),
+            self.piece(
+                terms, formulas.lines(
+                    mean + r"\log w_s - \log \tfrac1S \textstyle\sum_s w_s",
+                    r"w_s = \tfrac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}",
+                ),
+                "How much lower the loss is because the weights are averaged before the logarithm is taken",
+                "extra/tightening", symbols=symbols,
+            ),
+        ]  # fmt: skip
 
     def facts(self) -> dict[str, str]:
         draws = f"{self.options.samples} draw{'s' if self.options.samples > 1 else ''} of z"

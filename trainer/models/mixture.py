@@ -17,12 +17,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trainer import formulas
 from trainer.data import Images
 from trainer.expectation import EM, Components, exact, rows
 from trainer.latent import Density, Label, Latent, LatentModel
+from trainer.observed import AS_THEY_ARE
 from trainer.options import Options, needs
 from trainer.probability import bernoulli_log_prob, gaussian_log_prob, per_image, reparameterise
-from trainer.trainable import NOTHING, Shape, Track
+from trainer.trainable import NOTHING, Piece, Shape, Track
 
 
 class MixtureOptions(Options):
@@ -136,6 +138,25 @@ class Mixture(Density, LatentModel):
         found = {"reconstruction": log_prior - joint, "kl/component": log_q - log_prior}  # both to be averaged over q
         return {name: (log_q.exp() * values).sum(1).float().to(x.device) for name, values in found.items()}
 
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        if self.is_gaussian:
+            v = "v" if self.options.variance == "shared" else "v_{ci}"
+            each = rf"\tfrac{{(x_i - m_{{ci}})^2}}{{2 {v}}} + \tfrac12 \ln 2 \pi {v}"
+            latex = rf"\textstyle\sum_c p(c \mid x) \sum_i \Big[{each}\Big]"
+        else:
+            latex = r"-\textstyle\sum_c p(c \mid x) \sum_i \big[x_i \ln m_{ci} + (1 - x_i) \ln (1 - m_{ci})\big]"
+        left = r"-\textstyle\sum_c p(c \mid x) \log p(x \mid c)"
+        return [
+            self.piece(
+                terms, formulas.lines(left, f"= {latex}"),
+                "How badly the image fits the components that may have made it", "reconstruction",
+            ),
+            self.piece(
+                terms, r"\textstyle\sum_c p(c \mid x) \ln \tfrac{p(c \mid x)}{w_c}",
+                "How far the components' probabilities for this image are from their weights", "kl/component",
+            ),
+        ]  # fmt: skip
+
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
@@ -181,6 +202,10 @@ class Mixture(Density, LatentModel):
     @property
     def likelihood(self) -> str:
         return self.options.likelihood.capitalize()
+
+    @property
+    def family(self) -> str:
+        return self.likelihood if self.is_gaussian else f"{self.likelihood}{AS_THEY_ARE}"
 
     def facts(self) -> dict[str, str]:
         found = {

@@ -15,10 +15,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from trainer import formulas
 from trainer.latent import Density, Gaussian, Latent
+from trainer.linear import LinearGaussian
 from trainer.models.pca import PCA, PCAOptions
-from trainer.probability import LOG_2PI, gaussian_log_prob, kl_to_standard, per_image
-from trainer.trainable import NOTHING, Shape
+from trainer.probability import gaussian_log_prob, kl_to_standard, per_image
+from trainer.trainable import NOTHING, Piece, Shape, Symbols
 
 LEAST_VARIANCE = 1e-6  # σ² of data that lie in the subspace: about one 300th of a grey level, squared
 
@@ -63,6 +65,22 @@ class ProbabilisticPCA(Density, PCA):
         spread = 0.5 * (self.weight.square().sum(0) * var).sum() / self.noise  # ½ tr(WᵀW V) / σ²
         return {"reconstruction": spread - at_mean, "kl/z": kl_to_standard(mean, var.log().expand_as(mean))}
 
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = formulas.lines(
+            r"-\mathbb{E}_{p(z \mid x)}\big[\log p(x \mid z)\big]",
+            r"= \tfrac{\lVert x - W m - b \rVert^2 + \mathrm{tr}(W^\top W V)}{2 \sigma^2} "
+            r"+ \tfrac{D}{2} \ln 2 \pi \sigma^2",
+        )
+        exact = formulas.lines(formulas.kl(r"p(z \mid x)", "p(z)"), f"= {formulas.STANDARD}")
+        symbols: Symbols = {r"\sigma": self.noise.sqrt(), "D": self.pixels}
+        return [
+            self.piece(
+                terms, latex, "How far the image is from what z gives, in the mean over the exact posterior N(m, V)",
+                "reconstruction", symbols=symbols,
+            ),
+            self.piece(terms, exact, "How far the exact posterior is from the prior", "kl/z"),
+        ]  # fmt: skip
+
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
@@ -84,14 +102,12 @@ class ProbabilisticPCA(Density, PCA):
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         return (mean + self.noise.sqrt() * noise).clamp(0, 1).unflatten(1, self.shape)
 
-    def log_evidence(self, x: Tensor) -> Tensor:
-        """log p(x), exactly, (b,), in nats; by Woodbury, so no D×D matrix is made."""
-        centred = x.flatten(1) - self.mean
-        along = centred @ self.basis  # (b, d)
-        eigenvalues = self.variance.maximum(self.noise)
-        rest = (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
-        log_det = eigenvalues.log().sum() + (self.pixels - self.options.latents) * self.noise.log()
-        return -0.5 * (self.pixels * LOG_2PI + log_det + (along.square() / eigenvalues).sum(1) + rest / self.noise)
+    def linear(self) -> LinearGaussian:
+        return LinearGaussian(self.weight, self.mean, self.noise)
+
+    @property
+    def pixel_std(self) -> float:
+        return float(self.noise.sqrt())
 
     @property
     def likelihood(self) -> str:
@@ -102,4 +118,4 @@ class ProbabilisticPCA(Density, PCA):
             "p(x|z)": f"{self.likelihood}, σ fitted",
             "estimator": "exact: the posterior is, so the ELBO is log p(x)",
         }
-        return {**super().facts(), **exact, "σ of p(x|z)": f"{float(self.noise.sqrt()):.4f} of the grey range"}
+        return {**super().facts(), **exact, "σ of p(x|z)": f"{self.pixel_std:.4f} of the grey range"}

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainer import nets
+from trainer import formulas, nets
 from trainer.latent import Gaussian, Latent
 from trainer.models.quadrant_baseline import QuadrantBaseline, QuadrantBaselineOptions
 from trainer.probability import (
@@ -29,7 +29,7 @@ from trainer.probability import (
     reparameterise,
     reparameterised_log_prob,
 )
-from trainer.trainable import NOTHING, Shape
+from trainer.trainable import NOTHING, Piece, Shape
 
 
 class QuadrantOptions(QuadrantBaselineOptions):
@@ -93,6 +93,12 @@ class Quadrant(QuadrantBaseline):
             "reconstruction": -self.log_prob_hidden(x, self.generate(visible, raw), visible),  # (b,)
             "kl/z": kl_between(mean, log_var, *prior),  # (b, d)
         }
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = formulas.lines(formulas.kl(r"q(z \mid x)", r"p(z \mid x_V)"), f"= {formulas.BETWEEN}")
+        about = "How much z says of the hidden pixels: how far q, N(m, v), is from the prior net's N(n, u)"
+        hidden = self.hidden_piece(terms, r"\mathbb{E}_q", r"x_V, z")
+        return [hidden, self.piece(terms, latex, about, "kl/z")]
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None

@@ -19,13 +19,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainer import nets
+from trainer import formulas, nets
 from trainer.data import Images
 from trainer.latent import Density, Latent, LatentModel, Visible
 from trainer.likelihood import importance_bound
+from trainer.observed import AS_THEY_ARE
 from trainer.options import Options
 from trainer.probability import bernoulli_log_prob, per_image
-from trainer.trainable import NOTHING, Figures, Shape
+from trainer.trainable import NOTHING, Figures, Piece, Shape
 
 MEASURED, ROWS = 10_000, 50  # test images, and how many at once
 NAMES = ("the bottom left quadrant", "the left half", "all but the top right quadrant")
@@ -123,6 +124,16 @@ class QuadrantBaseline(Density, LatentModel):
         z = self.encode(x)
         return {"reconstruction": -self.log_prob_hidden(x, self.logits(z), z["visible"])}
 
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        return [self.hidden_piece(terms, "", "x_V")]
+
+    def hidden_piece(self, terms: Mapping[str, Tensor], over: str, given: str) -> Piece:
+        """−log p(hidden|given), H the hidden pixels and V the visible ones."""
+        expanded = formulas.bernoulli(f"g({given})", r"i \in H")
+        latex = formulas.lines(rf"-{over}\big[\log p(x_H \mid {given})\big]", *expanded)
+        about = "How badly the hidden pixels H are foretold from the visible ones V"
+        return self.piece(terms, latex, about, "reconstruction")
+
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
@@ -141,8 +152,16 @@ class QuadrantBaseline(Density, LatentModel):
         return self.log_prob_hidden(x, out, left)
 
     @property
+    def bounded(self) -> str:
+        return "log p(hidden|visible)"
+
+    @property
     def likelihood(self) -> str:
         return "Bernoulli"
+
+    @property
+    def family(self) -> str:
+        return f"Bernoulli{AS_THEY_ARE}" if self.options.binarise == "none" else "Bernoulli, pixels cut at ½"
 
     @property
     def sample_note(self) -> str:

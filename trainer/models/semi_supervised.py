@@ -28,18 +28,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer import classes, distributed, nets
+from trainer import distributed, formulas, nets
 from trainer.data import Images
 from trainer.models.cvae import CVAE, CVAEOptions
 from trainer.probability import kl_between, reparameterise
-from trainer.trainable import NOTHING, Shape, Track, total
+from trainer.trainable import NOTHING, Piece, Shape, Track, total
 
 
 class SemiSupervisedOptions(CVAEOptions):
@@ -65,11 +65,8 @@ class SemiSupervised(CVAE):
 
     Options: ClassVar[type[SemiSupervisedOptions]] = SemiSupervisedOptions
     options: SemiSupervisedOptions
+    needs_labels = False
     share: Tensor
-
-    @classmethod
-    def fitted(cls, options: Any, images: Images) -> Any:
-        return classes.fitted(options, images, whole=False)
 
     def __init__(self, shape: Shape, options: SemiSupervisedOptions) -> None:
         super().__init__(shape, options)
@@ -148,6 +145,41 @@ class SemiSupervised(CVAE):
         if "classification" in terms:
             weighted["classification"] = self.options.classifier_weight * terms["classification"]
         return total(weighted)["loss"].mean()
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        """With r(y) for q(y|x), or for 1 at the class that is told; in training ω for what `weights` gives an image."""
+        omega, weighed = ("", "") if "classification" not in terms else (r"\omega\, ", "; ω as the share of told ones")
+        over, each = omega + r"\textstyle\sum_y r(y)\, \mathbb{E}_q", formulas.kl(r"q(z \mid x, y)", self.prior_symbol)
+        said = r"\ln k + \textstyle\sum_y r(y) \ln r(y)"
+        more = "" if omega else "; training adds −w log q(y|x) of each told image, no part of the bound"
+        pieces = [
+            self.reconstruction(
+                terms, "z, y", over, f"How far the image is from what z decodes to in the classes it may have{weighed}"
+            ),
+            self.piece(
+                terms, rf"{omega}\big[{said}\big]" if omega else said,
+                f"How much is said of the class: r(y) is q(y|x), or 1 for the class that is told{more}", "kl/y",
+                symbols={"k": self.label.size},
+            ),
+            self.piece(
+                terms, formulas.lines(
+                    omega + rf"\textstyle\sum_y r(y)\, {each}",
+                    rf"\mathrm{{KL}} = {self.closed_form_kl}",
+                ), "How much z says of the image beyond its class", "kl/z",
+            ),
+        ]  # fmt: skip
+        if "classification" not in terms:
+            return pieces
+        weight = self.options.classifier_weight
+        about = "What the classifier gives the class that is told, of m in a batch of b; 0 for an unknown class"
+        told = self.piece(
+            terms, r"-w\, \tfrac{b}{m} \log q(y \mid x)", about, "classification", weight=weight, symbols={"w": weight}
+        )
+        return [*pieces, told]
+
+    @property
+    def bounded(self) -> str:
+        return "log p(x, y)"
 
     @property
     def likelihood(self) -> str:

@@ -21,7 +21,7 @@ from trainer import distributed
 from trainer.data import Images
 from trainer.models.vae import VAE, VAEOptions
 from trainer.probability import gaussian_log_prob, kl_to_standard, reparameterise
-from trainer.trainable import EXTRA, NOTHING, Shape, Track, total
+from trainer.trainable import EXTRA, NOTHING, Piece, Shape, Track, total
 
 
 class TCVAEOptions(VAEOptions):
@@ -35,6 +35,7 @@ class TCVAE(VAE):
 
     Options: ClassVar[type[TCVAEOptions]] = TCVAEOptions
     options: TCVAEOptions
+    of_batch = True
 
     def __init__(self, shape: Shape, options: TCVAEOptions) -> None:
         super().__init__(shape, options)
@@ -62,6 +63,16 @@ class TCVAE(VAE):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = {family: values.mean() for family, values in total(terms).items()}
         return means["loss"] + (self.knobs["beta"] - 1) * means[EXTRA]
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = r"(\beta - 1)\, \mathbb{E}_q\big[\log q(z) - \textstyle\sum_j \log q(z_j)\big]"
+        about = (
+            "What dimensions that depend on each other cost: the total correlation, as training estimates it from a "
+            "batch: too little, and often below 0; the page Dimensions has it over many images"
+        )
+        weight, symbols = self.knobs["beta"] - 1, {r"\beta": self.knobs["beta"]}
+        correlation = self.piece(terms, latex, about, "extra/total_correlation", weight=weight, symbols=symbols)
+        return [*super().objective(terms), correlation]
 
 
 def log_aggregate(z: Tensor, mean: Tensor, log_var: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:

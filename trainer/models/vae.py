@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainer import nets
+from trainer import formulas, nets
 from trainer.latent import Gaussian, Latent
+from trainer.linear import LinearGaussian
 from trainer.observed import Observed, ObservedOptions
 from trainer.probability import (
     gaussian_log_prob,
@@ -25,7 +26,9 @@ from trainer.probability import (
     reparameterise,
     reparameterised_log_prob,
 )
-from trainer.trainable import NOTHING, Shape
+from trainer.trainable import NOTHING, Piece, Shape, Symbols
+
+TOLD = "How much z says of the image: how far its posterior N(m, v) is from the prior N(0, 1)"
 
 
 class VAEOptions(ObservedOptions, nets.NetOptions):
@@ -55,6 +58,13 @@ class VAE(Observed):
     def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.posterior(self.looked_at(x))
 
+    def linear(self) -> LinearGaussian | None:
+        if self.options.likelihood == "bernoulli" or self.options.net != "mlp" or self.options.hidden:
+            return None
+        layer = self.decoder[0]
+        assert isinstance(layer, nn.Linear)
+        return LinearGaussian(layer.weight, layer.bias, self.log_var.exp())
+
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         return {"z": self.posterior(x)[0], **given}
 
@@ -73,6 +83,17 @@ class VAE(Observed):
             "reconstruction": -self.log_p(x, out).mean(0),  # (b,)
             "kl/z": kl_to_standard(mean, log_var),  # (b, d)
         }
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        return [self.reconstruction(terms), self.kl_piece(terms)]
+
+    def kl_piece(
+        self, terms: Mapping[str, Tensor], latex: str = "{}", weight: Tensor | float = 1.0, symbols: Symbols = NOTHING
+    ) -> Piece:
+        """KL(q(z|x) ‖ p(z)), weighted as `latex` says, with {} for itself."""
+        left = latex.format(formulas.kl(r"q(z \mid x)", "p(z)"))
+        closed = rf"\mathrm{{KL}} = {formulas.STANDARD}"
+        return self.piece(terms, formulas.lines(left, closed), TOLD, "kl/z", weight=weight, symbols=symbols)
 
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainer import local_nets
+from trainer import formulas, local_nets
 from trainer.data import Images, shuffled
 from trainer.latent import Codes, Latent, LatentModel, tally
 from trainer.options import needs
@@ -30,7 +30,7 @@ from trainer.probability import (
     per_image,
 )
 from trainer.quantiser import Quantiser
-from trainer.trainable import NOTHING, Shape, Track
+from trainer.trainable import NOTHING, Piece, Shape, Track
 
 MEASURED = 10_000  # images for how often each code stands at each place
 STARTED_FROM = 20_000  # vectors for k-means
@@ -204,6 +204,36 @@ class VQVAE(LatentModel):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         weighted = {**terms, "commitment": self.knobs["commitment_weight"] * terms["commitment"]}
         return super().loss(weighted)
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        beta = self.knobs["commitment_weight"]
+        places = "over the places t; sg lets no gradient pass" + ("; all at length 1" if self.options.cosine else "")
+        latex, about = self._reconstruction_formula()
+        pieces = [self.piece(terms, latex, about, "reconstruction")]
+        if "codebook" in terms:
+            pieces.append(self.piece(
+                terms, r"\textstyle\sum_t \lVert \mathrm{sg}[f_t(x)] - e_{k_t} \rVert^2",
+                f"What draws codes to the vectors they stand for, {places}", "codebook",
+            ))  # fmt: skip
+        pieces.append(self.piece(
+            terms, r"\beta\, \textstyle\sum_t \lVert f_t(x) - \mathrm{sg}[e_{k_t}] \rVert^2",
+            f"What holds the encoder's vectors to their codes, {places}", "commitment", weight=beta,
+            symbols={r"\beta": beta},
+        ))  # fmt: skip
+        return pieces
+
+    def _reconstruction_formula(self) -> tuple[str, str]:
+        """LaTeX and words."""
+        if self.options.likelihood == "distance":
+            return r"\lVert x - g(e_k) \rVert^2", "How far the image is from what its codes decode to"
+        bernoulli = formulas.bernoulli("g(e_k)")
+        expanded, family = {
+            "bernoulli": (bernoulli, "Bernoulli, grey pixels as probabilities"),
+            "binarised": (bernoulli, "Bernoulli, pixels above and below ½"),
+            "discretised": (formulas.DISCRETISED, "discretised logistic of 256 levels, m and s from g"),
+        }[self.options.likelihood]
+        latex = formulas.lines(r"-\log p(x \mid k)", *expanded)
+        return latex, f"How badly the image fits its codes ({family})"
 
     @torch.no_grad()
     def begin(self, images: Images, track: Track[Tensor] = iter) -> bool:

@@ -24,7 +24,7 @@ from trainer.data import Images
 from trainer.latent import Codes, LatentModel, tally
 from trainer.options import Options
 from trainer.stage import Stage
-from trainer.trainable import NOTHING, Figures, Shape, Track
+from trainer.trainable import NOTHING, Figures, Piece, Shape, Track
 from trainer.transformer import Block, Past
 
 UNTOLD = 0.2  # share of the images whose class is left out in training
@@ -170,6 +170,10 @@ class CodePrior(Stage):
             share = torch.rand(len(y) * distributed.world(), device=y.device)[distributed.part(len(y))]
             y = y.masked_fill(share < UNTOLD, -1)
         return {"code_length": -self._log_prob(x[:, 0].long(), y)}
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = r"-\textstyle\sum_t \log p(k_t \mid k_1 \ldots k_{t-1}" + (", y)" if self.known else ")")
+        return [self.piece(terms, latex, "What the codes cost, each by those before it", "code_length")]
 
     # ---- what it is worth
 

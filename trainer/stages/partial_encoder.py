@@ -23,7 +23,7 @@ from trainer.latent import Density, Gaussian, LatentModel
 from trainer.options import Options
 from trainer.proposals import SHARE, Mixture, Proposer, prior_of
 from trainer.stage import Stage
-from trainer.trainable import NOTHING, Figures
+from trainer.trainable import NOTHING, Figures, Piece
 
 COMPARED, DRAWS = 200, 1000  # test images, and draws for each, of the effective sample sizes
 KINDS = ("quadrants", "boxes", "pixels")
@@ -86,6 +86,11 @@ class PartialEncoder(Proposer, Stage):
         with torch.no_grad():
             z, log_q = base.infer(x, 1)
         return {"kl_to_r": log_q[0] - self.propose(x, self.masks(len(x))).log_prob(z[self.part])[0]}
+
+    def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
+        latex = r"\mathbb{E}_q\big[\log q(z \mid x) - \log r(z \mid x_V)\big]"
+        about = "How far r, which sees the visible pixels V alone, is from the posterior"
+        return [self.piece(terms, latex, about, "kl_to_r")]
 
     def facts(self) -> dict[str, str]:
         options = self.options
