@@ -11,11 +11,15 @@ import streamlit as st
 from explorer import controls, run
 from explorer.opened import Run
 from explorer.pages import (
+    bound,
     classes,
     classification,
     codebook,
     compare,
     complete,
+    dimensions,
+    formulas,
+    laboratory,
     levels,
     map,
     paths,
@@ -44,6 +48,10 @@ PAGES = {
     "map": map,
     "paths": paths,
     "classification": classification,
+    "dimensions": dimensions,
+    "bound": bound,
+    "formulas": formulas,
+    "laboratory": laboratory,
     "train": train,
     "compare": compare,
 }

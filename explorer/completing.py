@@ -15,9 +15,12 @@ from explorer.opened import Run, Track
 if TYPE_CHECKING:  # it would load torch
     from torch import Tensor
 
+    from trainer import Completion
+
 QUADRANTS = {"Top left": (0, 0), "Top right": (0, 1), "Bottom left": (1, 0), "Bottom right": (1, 1)}
 STAGE = "partial_encoder"  # that proposes, where it is there
 DRAWS, MOVES, CHAINS, SHOWN = 1000, 200, 64, 8
+LIKELY = 3  # classes that are named
 FEW = 30  # effective draws, below which a mean and a spread are rough
 GREY = 128  # of hidden pixels
 
@@ -96,10 +99,27 @@ def complete(run: Run, image: np.ndarray, seen: np.ndarray, langevin: bool, seed
         CHAINS, SHOWN, torch.Generator().manual_seed(seed), track,
     )  # fmt: skip
     sentence, advice = _said(run, float(found.ess[0]), found.accepted, seen, hidden_in_training(run, image))
+    sentence += _classes_said(run, found)
     return Completed(
         shown(image, seen), trainer.to_bytes(found.images[:, 0]), trainer.to_bytes(found.mean)[0],
-        found.std[0].mean(0).numpy(), sentence, advice, not has_condition(run) and STAGE not in run.model.stages,
+        found.std[0].mean(0).numpy(), sentence, advice, _can_learn(run),
     )  # fmt: skip
+
+
+def _can_learn(run: Run) -> bool:
+    """Whether a partial encoder could stand on the model, and does not: it proposes one part of real numbers."""
+    return len(run.gaussian) == len(run.model.space) == 1 and STAGE not in run.model.stages
+
+
+def _classes_said(run: Run, found: Completion) -> str:
+    """The most probable classes of the completions, where there are classes."""
+    said = ""
+    for part in run.labels:
+        shares = (found.weights[..., None] * found.z[part]).sum(0)[0]
+        names, best = run.class_names(part), shares.argsort(descending=True)[:LIKELY]
+        likely = ", ".join(f"{names[int(i)]} ({100 * float(shares[i]):.0f} %)" for i in best if shares[i] >= 0.005)
+        said += f" {part} given what is visible: {likely}."
+    return said
 
 
 def _said(run: Run, ess: float, accepted: float | None, seen: np.ndarray, usual: list[str]) -> tuple[str, str]:
@@ -109,11 +129,11 @@ def _said(run: Run, ess: float, accepted: float | None, seen: np.ndarray, usual:
             "" if learned else f"It was trained with other pixels hidden ({', '.join(usual).lower()}): hide just those."
         )
     learned = STAGE in run.model.stages
-    who = "the partial encoder" if learned else "the encoder, from filled-in pictures,"
+    who = "the partial encoder, the encoder" if learned else "the encoder"
     counted = f"{ess:.0f} of {DRAWS:,} draws count (the effective sample size)"
-    sentence = f"Proposed by {who} and the prior, then weighted: {counted}."
+    sentence = f"Proposed by {who} from filled-in pictures, and the prior, then weighted: {counted}."
     if accepted is not None:
         sentence += f" {CHAINS} of them made {MOVES} Langevin moves; {100 * accepted:.0f} % were accepted."
-    more = "Take Langevin moves" + ("" if learned else ", or train the partial encoder")
+    more = "Take Langevin moves" + (", or train the partial encoder" if _can_learn(run) else "")
     rough = ess < FEW and accepted is None
     return sentence, f"So few that mean and spread are rough. {more}." if rough else ""

@@ -141,9 +141,7 @@ class Run:
 
     def stage_command(self, stage: str) -> str:
         """What trains a second stage on top of it."""
-        path = self.checkpoint.path.resolve()
-        place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"python -m trainer stage {stage} {shlex.quote(str(place))}"
+        return f"python -m trainer stage {stage} {place_of(self.checkpoint)}"
 
     @property
     def has_classes(self) -> bool:
@@ -303,6 +301,12 @@ class Run:
         }
         found = {name: torch.tensor(values).view(1, *sides.get(name, (-1,))) for name, values in z.items()}
         return {name: values / values.sum() if name in self.labels else values for name, values in found.items()}
+
+
+def place_of(checkpoint: Checkpoint) -> str:
+    """A checkpoint's folder as a command names it, from the working folder if it lies in there."""
+    path = checkpoint.path.resolve()
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 @contextmanager

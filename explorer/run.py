@@ -15,7 +15,8 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import trainer
-from explorer import jobs
+from explorer import comparing, jobs
+from explorer.comparing import Measured
 from explorer.opened import Run
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
@@ -34,6 +35,22 @@ def open_run(checkpoint: Checkpoint) -> Run:
     digest = _digest(str(path), weights.st_mtime_ns, weights.st_size)
     stages = [(file.parent.name, file.stat().st_mtime_ns) for file in sorted(path.glob("*/model.safetensors"))]
     return _open(str(path), " ".join([digest, *(f"{name}@{changed}" for name, changed in stages)]))
+
+
+def measured(checkpoint: Checkpoint) -> Measured:
+    """What was measured of a checkpoint, read once for all sessions until it is measured, or trained, anew.
+
+    Raises ValueError or OSError with a sentence for the page.
+    """
+    path = trainer.describe(checkpoint.path).path  # it may have gone since it was listed
+    files = [path / name for name in ("model.safetensors", "summary.npz", "evaluation.json")]
+    return _measured(str(path), *(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _measured(path: str, *changed: int) -> Measured:
+    summary = trainer.load_summary(Path(path))
+    return comparing.measured(trainer.describe(path), trainer.load(path), summary)
 
 
 def kept(make: Callable[[], T], *key: str | int) -> T:

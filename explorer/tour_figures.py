@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer import figures, toys
+from explorer import figures, laboratory, toys
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -52,11 +52,12 @@ def bounds(share: float) -> tuple[Figure, str]:
 
 def linear(s2: float) -> tuple[Figure, str]:
     """The ELBO of a VAE with two linear maps against its encoder's slope, for a variance s² of q."""
-    model = toys.LinearVAE()
+    model = laboratory.LinearVAE(s2=s2)
     slopes = np.linspace(0, 1.5, 301) / model.std
-    elbo = model.best(slopes, s2)
+    elbo = model.best(slopes)
     top = int(elbo.argmax())
-    slope, printed = 1 / model.std, model.printed
+    lecture = laboratory.LinearVAE()  # with s² = 1
+    slope, printed = lecture.printed[0], float(lecture.elbo(lecture.printed))
     traces = [
         figures.line(slopes, elbo, "ELBO, best b, c, d", figures.BLUE),
         figures.level(slopes, model.evidence, "E log p(x)", figures.VERMILION),

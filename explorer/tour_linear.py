@@ -20,6 +20,8 @@ CHAPTERS = (
         (
             Link("vae-digits", "An image for every z: vae-digits", facts=("kept",)),
             Link("vae-mnist", "Draw from the prior: vae-mnist", "samples"),
+            Link("vae-digits", "One dimension, where the integral is exact", "laboratory"),
+            Link("vae-digits", "What an image costs: each formula in numbers", "formulas"),
         ),
         misprint=r"the average over $S$ draws as if it were $p(x)$. It is an estimate, and its logarithm is too low on "
         r"average. And $\sigma I$ for the covariance, which is $\sigma^2 I$.",

@@ -20,7 +20,10 @@ CHAPTERS = (
         ),
         (
             Link("ppca-digits", "No gap: the exact posterior", facts=("elbo",)),
+            Link("vae-digits", "How far the bound falls short, for one image", "bound"),
             Link("vae-digits", "Same images, a net for q", facts=("elbo",)),
+            Link("vae-digits", "The ELBO as a surface, with the gap", "laboratory"),
+            Link("vae-digits", "The ELBO of one image, piece by piece", "formulas"),
         ),
         misprint="the KL to the prior as the gap. The gap is the KL to the posterior: move the slider to 0, where the "
         "KL to the prior is nothing and the gap is at its largest.",
@@ -48,6 +51,7 @@ CHAPTERS = (
             Link("vae-mnist", "The same on MNIST", facts=("elbo", "active")),
             Link("vae-fashion", "The same on clothes", facts=("elbo", "active")),
             Link("vae-mnist", "Your own image", "reconstruct"),
+            Link("vae-digits", "The figure's model: move all of its parameters", "laboratory"),
         ),
         misprint=r"a plus before the squared error, $\sigma$ where $\sigma^2$ belongs, and $\nabla_\theta$ for the "
         r"gradient of $q_\varphi$. In the figure, $x \sim \mathcal{N}(\mu, \sigma^2)$, $q = \mathcal{N}(ax + b, s^2)$ "

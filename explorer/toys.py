@@ -61,38 +61,6 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class LinearVAE:
-    """x ~ N(mean, std²), q(z|x) = N(ax + b, s²), p(x|z) = N(cz + d, c²), p(z) = N(0, 1), averaged over x."""
-
-    mean: float = 3.0
-    std: float = 2.0
-
-    @property
-    def evidence(self) -> float:
-        """E log p(x) under the data's own distribution: no ELBO is above it."""
-        return -0.5 * (LOG_2PI + 2 * float(np.log(self.std)) + 1)
-
-    def elbo(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: float, s2: float) -> np.ndarray:
-        """Averaged over x, at any parameters, c > 0."""
-        var = self.std**2
-        offset = (1 - a * c) * self.mean - c * b - d
-        reconstruction = ((1 - a * c) ** 2 * var + offset**2 + c**2 * s2) / (2 * c**2)
-        kl = 0.5 * (a**2 * var + (a * self.mean + b) ** 2 + s2 - np.log(s2) - 1)
-        return -0.5 * (LOG_2PI + np.log(c**2)) - reconstruction - kl
-
-    def best(self, a: np.ndarray, s2: float) -> np.ndarray:
-        """The highest ELBO that a and s² allow: b and d centre everything, and c solves 1/c² − a/c = 1/std²."""
-        c = 2 / (a + np.sqrt(a**2 + 4 / self.std**2))
-        return self.elbo(a, -a * self.mean, c, self.mean, s2)
-
-    @property
-    def printed(self) -> float:
-        """The ELBO at a = 1/std, c = std and s² = 1, which the lecture calls the solution."""
-        a = np.array(1 / self.std)
-        return float(self.elbo(a, -a * self.mean, np.array(self.std), self.mean, 1.0))
-
-
-@dataclass(frozen=True)
 class WaterFilling:
     """The best linear β-VAE of data with these eigenvalues and a decoder variance v; the level is t = βv."""
 

@@ -116,9 +116,3 @@ def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, em
     page.get_by_role("button", name="Remove for good").click()
     expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
     assert jobs.jobs() == []
-
-
-def test_runs_are_compared(page: Page, app: str) -> None:
-    page.goto(f"{app}/compare")
-    expect(page.get_by_text("loss, mean per image").first).to_be_visible()
-    expect(page.get_by_text("Options that differ")).to_be_visible()

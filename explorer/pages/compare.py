@@ -1,4 +1,4 @@
-"""Curves of several trainings on one chart, and the options in which they differ."""
+"""Which model is better, and at what: measured figures, rate and distortion, two side by side, training curves."""
 
 from __future__ import annotations
 
@@ -6,54 +6,44 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from explorer import controls, curves, figures, form, jobs
-from explorer.job import options_of
+from explorer import compare_curves, compare_plane, compare_sides, compare_table, controls, progress
+from explorer.comparing import Measured
+from explorer.run import measured
 from trainer import Checkpoint
 
-TITLE = "Compare runs"
+TITLE = "Compare"
 ICON = ":material/stacked_line_chart:"
 NEEDS = "no"
+FIGURES, PLANE, SIDES, CURVES = "Figures", "Rate and distortion", "Side by side", "Curves"
 
 
 def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
-    """Any checkpoints, also those that are still trained."""
-    st.subheader("Compare runs", anchor=False)
+    """All checkpoints, in one of four ways."""
+    st.subheader("Compare", anchor=False)
     st.caption(__doc__)
-    running = {job.name: job.checkpoint for job in jobs.jobs()}
-    there = {name: checkpoint for name, checkpoint in running.items() if checkpoint}
-    there |= {checkpoint.name: checkpoint for checkpoint in found}
-    histories = {}
-    for name, checkpoint in there.items():
-        try:
-            if curves.measures(history := checkpoint.history()):
-                histories[name] = history
-        except ValueError as error:
-            st.error(controls.literal(str(error)))
-    if not histories:
-        st.info("No checkpoint here has a history yet. Train one.")
+    part = st.segmented_control(
+        "Compare by", [FIGURES, PLANE, SIDES, CURVES], default=FIGURES, required=True, key="by", bind="query-params",
+        label_visibility="collapsed", help="What is compared",
+    )  # fmt: skip
+    if part == CURVES:  # also of trainings that have no weights yet
+        compare_curves.show(found, links, *controls.halves("compare"))
+    elif not found:
+        st.info("No checkpoint to compare yet. Train one, and its figures appear here.")
         st.page_link(links["train"], label="Train a model", icon=":material/model_training:")
-        return
-    kept = [name for name in st.session_state.get("compared", list(histories)[:2]) if name in histories]
-    chosen = st.multiselect("Trainings", list(histories), default=kept, help="Each gets a curve")
-    st.session_state["compared"] = chosen
-    if not chosen:
-        st.info("Choose trainings, and their curves appear here.")
-        return
-    _curves({name: histories[name] for name in chosen})
-    _options({name: there[name] for name in chosen})
+    elif part == SIDES:
+        compare_sides.show(found, *controls.halves("compare"))
+    elif part == PLANE:
+        compare_plane.show(_known(found), *controls.halves("compare"))
+    else:
+        compare_table.show(_known(found))
 
 
-def _curves(histories: Mapping[str, curves.History]) -> None:
-    measured = list(dict.fromkeys(name for history in histories.values() for name in curves.names(history)))
-    name = st.selectbox("Measure", measured, help="Terms with a number per dimension are summed")
-    st.plotly_chart(curves.compared(histories, name, "nats, or the model's own unit"), config=figures.CONFIG)
-
-
-def _options(checkpoints: Mapping[str, Checkpoint]) -> None:
-    options = {name: {"model": each.config.model, **options_of(each)} for name, each in checkpoints.items()}
-    table = form.differing(options)
-    if not table:
-        st.caption("Their options are all the same." if len(options) > 1 else "Choose another to see what differs.")
-        return
-    st.markdown("**Options that differ**")
-    st.dataframe([{"option": option, **row} for option, row in table.items()], hide_index=True)
+def _known(found: Sequence[Checkpoint]) -> list[Measured]:
+    """What was measured of each; one that does not open is said, and leaves the others."""
+    known = []
+    for checkpoint in progress.shown("Reading what was measured", "checkpoints")(found):
+        try:
+            known.append(measured(checkpoint))
+        except (ValueError, OSError) as error:
+            st.error(controls.literal(f"{checkpoint.name} does not open: {error}"))
+    return known

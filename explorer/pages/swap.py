@@ -14,6 +14,7 @@ ICON = ":material/swap_horiz:"
 NEEDS = "one"
 FITS = "changes the class of a picture"
 LARGE, SMALL = 168, 84  # px, about, of a picture
+MOST = 20  # classes at once, the most probable ones
 PLAIN, RELATIVE = "z itself", "its place in p(z | y)"
 
 
@@ -55,13 +56,16 @@ def _page(run: Run) -> None:
     given = np.array(found.latent[part])
     names, best = run.class_names(part), int(given.argmax())
     title = f"q({part}|x): {names[best]}, {100 * given[best]:.0f} %"
-    left.plotly_chart(figures.shares(names, given, title), config=figures.CONFIG, height=260)
+    shown = np.sort(np.argsort(-given, kind="stable")[:MOST])
+    left.plotly_chart(figures.shares([names[i] for i in shown], given[shown], title), config=figures.CONFIG, height=260)
+    if how := run.model.facts().get("a class that is not given"):
+        left.caption(controls.literal(f"{part} is {how}."))
     with stage:
-        _swaps(run, found, names, best, kept == RELATIVE)
+        _swaps(run, found, names, best, kept == RELATIVE, shown)
 
 
-def _swaps(run: Run, found: Understood, names: list[str], best: int, relative: bool) -> None:
-    """The picture as one class beside it, and as every class."""
+def _swaps(run: Run, found: Understood, names: list[str], best: int, relative: bool, shown: np.ndarray) -> None:
+    """The picture as one class beside it, and as every class that is shown."""
     z = classes.swapped(run, found.latent, relative)
     images = run.decode(z)
     picked = st.selectbox("As class", range(len(names)), (best + 1) % len(names), format_func=names.__getitem__,
@@ -72,14 +76,15 @@ def _swaps(run: Run, found: Understood, names: list[str], best: int, relative: b
         answers.picture("the picture", found.seen, LARGE)
         answers.picture(f"as {names[picked]}", images[picked], LARGE)
         answers.picture(f"difference, ±{limit:.2f}", colours, LARGE * colours.shape[1] // colours.shape[0])
-    st.markdown("**Every class, the same style**")
+    every = "Every class" if len(shown) == len(names) else f"The {MOST} most probable of {len(names)} classes"
+    st.markdown(f"**{every}, the same style**")
     with st.container(horizontal=True, gap="small"):
-        for name, image in zip(names, images, strict=True):
-            answers.picture(name, image, SMALL)
+        for i in shown:
+            answers.picture(names[i], images[i], SMALL)
     with st.container(horizontal=True, gap="small"):
         if st.button("Explore its latent", icon=":material/tune:", help="Opens the traversals of the class beside it"):
             address.go_to_view(run, run.plain(z, picked))
         st.download_button(
-            "PNG", lambda: pictures.grid_png([images]), f"{run.checkpoint.name}-swap.png", "image/png",
+            "PNG", lambda: pictures.grid_png([images[shown]]), f"{run.checkpoint.name}-swap.png", "image/png",
             icon=":material/download:", on_click="ignore", help="The picture as every class, in one row",
         )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Curves of several trainings on one chart, and the options in which they differ."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from explorer import controls, curves, figures, form, jobs
+from explorer.job import options_of
+from trainer import Checkpoint
+
+
+def show(found: Sequence[Checkpoint], links: Mapping[str, Any], left: Any, stage: Any) -> None:
+    """Any checkpoints, also those that are still trained."""
+    there = {job.name: job.checkpoint for job in jobs.jobs() if job.checkpoint}
+    there |= {checkpoint.name: checkpoint for checkpoint in found}
+    with stage:
+        histories = _histories(there)
+        if not histories:
+            st.info("No checkpoint here has a history yet. Train one.")
+            st.page_link(links["train"], label="Train a model", icon=":material/model_training:")
+            return
+    with left:
+        chosen = st.multiselect(
+            "Trainings", list(histories), default=_alike(there, histories), key="runs", bind="query-params",
+            help="Each gets a curve",
+        )  # fmt: skip
+        some = {name: histories[name] for name in chosen}
+        measured = list(dict.fromkeys(name for history in some.values() for name in curves.names(history)))
+        name = st.selectbox(
+            "Measure", measured, key="measure", bind="query-params", help="Terms with a number per dimension are summed"
+        )
+    with stage:
+        if not some:
+            st.info("Choose trainings, and their curves appear here.")
+            return
+        if len({there[name].config.data.title for name in chosen}) > 1:
+            st.caption("These are of different data, so that their curves do not compare.")
+        drawn = curves.compared(some, name, "nats, or the model's own unit")
+        st.plotly_chart(drawn, config=figures.CONFIG)
+        _options({name: there[name] for name in chosen})
+
+
+def _alike(there: Mapping[str, Checkpoint], histories: Mapping[str, curves.History]) -> list[str]:
+    """The first two trainings of one data set whose histories measure the same; else the first alone."""
+    kinds = {name: (there[name].config.data, set(curves.names(histories[name]))) for name in histories}
+    pairs = itertools.combinations(kinds, 2)
+    return list(next((pair for pair in pairs if kinds[pair[0]] == kinds[pair[1]]), list(kinds)[:1]))
+
+
+def _histories(there: Mapping[str, Checkpoint]) -> dict[str, curves.History]:
+    """Of the trainings that measured anything; a damaged history is said, and leaves the others."""
+    histories: dict[str, curves.History] = {}
+    for name, checkpoint in there.items():
+        try:
+            if curves.measures(history := checkpoint.history()):
+                histories[name] = history
+        except ValueError as error:
+            st.error(controls.literal(str(error)))
+    return histories
+
+
+def _options(checkpoints: Mapping[str, Checkpoint]) -> None:
+    options = {name: {"model": each.config.model, **options_of(each)} for name, each in checkpoints.items()}
+    table = form.differing(options)
+    if not table:
+        st.caption("Their options are all the same." if len(options) > 1 else "Choose another to see what differs.")
+        return
+    st.markdown("**Options that differ**")
+    st.dataframe([{"option": option, **row} for option, row in table.items()], hide_index=True)

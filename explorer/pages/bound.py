@@ -1,0 +1,108 @@
+"""How tight the bounds on log p(x) of a picture are, and why an ELBO is loose."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import streamlit as st
+
+from explorer import address, answers, bound, bound_looks, controls, progress, sources
+from explorer.opened import Run
+from explorer.run import kept
+from explorer.seeing import see
+
+TITLE = "Bound"
+ICON = ":material/vertical_align_top:"
+NEEDS = "one"
+FITS = "bounds the likelihood of pictures"
+PICTURE, SAMPLE = "A picture", "A sample of the model"
+
+
+def fits(run: Run) -> bool:
+    """Whether there is a likelihood of pictures to bound."""
+    return run.has_density and not run.is_line
+
+
+def show(run: Run) -> None:
+    """The page of one checkpoint."""
+    st.subheader(f"Bounds by {run.checkpoint.name}", anchor=False)
+    st.caption(__doc__)
+    controls.refusals(run)
+    address.say_where({"checkpoint": run.checkpoint.name})
+    _page(run)
+
+
+@st.fragment
+def _page(run: Run) -> None:
+    left, stage = controls.halves("bound")
+    key = f"bound/{run.checkpoint.digest}"
+    with left:
+        try:
+            image = _image(run, key)
+        except ValueError as error:
+            stage.error(controls.literal(str(error)))
+            return
+        usual = bound.DRAWS.index(bound.usual_draws(run))
+        samples = st.selectbox(
+            "Draws", bound.DRAWS, usual, format_func="{:,}".format, key=f"{key}/draws",
+            help="S of the tightest bound; more take longer", persist_state="session",
+        )  # fmt: skip
+        optimised = st.toggle("Optimise q", key=f"{key}/gaps", help="Tells the two gaps of the ELBO apart, by finding "
+                              "the best q for this picture alone", persist_state="session")  # fmt: skip
+        ranking = st.toggle("Rank images", key=f"{key}/rank", help="Which test images have the loosest ELBO",
+                            persist_state="session")  # fmt: skip
+    if image is None:
+        stage.info("Choose, upload, draw or photograph a picture, and its bounds appear here.")
+        return
+    with stage:
+        about = (run.version, zlib.crc32(image.tobytes()), samples)
+        answers.picture("what is bounded", bound.looked_at(run, image), 168)
+        st.caption(controls.literal(bound.setting(run)))
+        bound_looks.bounds(
+            kept(lambda: bound.bounds(run, image, samples, progress.shown("Drawing", "portions")), "bounds", *about)
+        )
+        if optimised:
+            _gaps(run, image, samples, about)
+        if ranking and run.numbers:
+            track = progress.shown("Ranking", "images")
+            bound_looks.ranked(run, kept(lambda: bound.ranked(run, track), "ranked", run.version))
+        elif ranking:
+            st.info(controls.literal(run.fetching))
+        _subspace(run)
+
+
+def _image(run: Run, key: str) -> np.ndarray | None:
+    """The picture (h, w, c) in [0, 1], as the model sees it. Raises ValueError where nothing is left to see."""
+    of = PICTURE if bound.sees_parts(run) else st.segmented_control(
+        "Bound of", [PICTURE, SAMPLE], default=PICTURE, required=True, key=f"{key}/of",
+        help="A picture, or one that the model draws: z from the prior, then x from p(x|z)", persist_state="session",
+    )  # fmt: skip
+    if of == SAMPLE:
+        seed = st.number_input("Seed", 0, controls.MOST, key=f"{key}/seed", help="The same seed, the same sample")
+        return bound.drawn(run, int(seed))
+    subjects = sources.choose(run, "Picture from", "sources", 1)
+    if not subjects:
+        return None
+    changed = sources.adjust(subjects[0], run)
+    steps = see(subjects[0].picture, run.model.shape, run.look, changed or sources.proposed(subjects[0], run))
+    return steps[-1].image
+
+
+def _gaps(run: Run, image: np.ndarray, samples: int, about: tuple[str, int, int]) -> None:
+    if not bound.has_gaps(run, image):
+        st.info("The two gaps are told apart where q(z|x) is a Gaussian with a diagonal covariance; here it is not.")
+        return
+    track = progress.shown("Optimising q", "steps")
+    bound_looks.gaps(kept(lambda: bound.gaps(run, image, samples, track), "gaps", *about))
+
+
+def _subspace(run: Run) -> None:
+    """Of a linear model: what is best, beside what it is."""
+    if not bound.is_linear(run):
+        return
+    if not run.images_are_here:
+        st.info(controls.literal(run.fetching))
+        return
+    track = progress.shown("Reading the training data", "portions")
+    bound_looks.subspace(kept(lambda: bound.subspace(run, track), "subspace", run.version))

@@ -1,0 +1,155 @@
+"""The page Compare: its states by script, and its parts in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import call
+from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
+
+import trainer
+from trainer import evaluation
+
+
+def compare() -> None:
+    """The page over every checkpoint of the folder."""
+    import streamlit as st
+
+    import trainer
+    from explorer.pages import compare
+
+    def nothing() -> None:
+        pass
+
+    page = st.Page(nothing, title="Train", url_path="train")
+    st.navigation([page])
+    compare.show(trainer.checkpoints(), {"train": page})
+
+
+def opened(**asked: str) -> AppTest:
+    app = AppTest.from_function(compare, default_timeout=90)
+    for key, value in asked.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def said(app: AppTest) -> str:
+    return " ".join(each.value for each in [*app.caption, *app.info, *app.error]).replace("\\", "")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("checkpoints")
+    for name, latents in (("few", 3), ("more", 8)):
+        assert call("train", "ppca", "--data", "digits", "--latents", latents, "--out", place / name) == 0
+    short = ("--data", "digits", "--hidden", 16, "--latents", 3, "--steps", 20, "--device", "cpu")
+    assert call("train", "vae", *short, "--out", place / "net") == 0
+    assert call("evaluate", place / "few", "--samples", 20, "--images", 30) == 0
+    return place
+
+
+@pytest.fixture
+def folder(three: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHECKPOINTS", str(three))
+    return three
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("part", ["Figures", "Rate and distortion", "Side by side", "Curves"])
+def test_an_empty_folder_says_what_to_do(part: str) -> None:
+    app = opened(by=part)
+    assert "Train one" in said(app) and not app.error
+
+
+@pytest.mark.usefixtures("folder")
+def test_figures_of_one_setting() -> None:
+    app = opened()
+    assert list(app.dataframe[0].value["checkpoint"]) == ["few", "more", "net"]
+    assert app.dataframe[0].value["ELBO"].dtype.kind == "f"  # which sorts as numbers do
+    assert "of 2 settings" in said(app)
+    app.selectbox(key="setting").set_value("digits: log p(x), Gaussian").run()
+    assert list(app.dataframe[0].value["checkpoint"]) == ["few", "more"]
+    assert "of 2 settings" not in said(app)
+    app.multiselect(key="of").set_value(["more"]).run()
+    assert list(app.dataframe[0].value["checkpoint"]) == ["more"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_setting_that_the_other_table_lacks_is_left() -> None:
+    app = opened(setting="digits: log p(x), Bernoulli, pixels as they are")
+    assert list(app.dataframe[0].value["checkpoint"]) == ["net"]
+    app.segmented_control(key="table").set_value("Bounds").run()
+    assert not app.exception and list(app.dataframe[0].value["checkpoint"]) == ["few"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_was_not_evaluated_has_its_command() -> None:
+    app = opened(table="Bounds")
+    assert list(app.dataframe[0].value["checkpoint"]) == ["few"]
+    assert "Not evaluated: more, net" in said(app)
+    assert app.code[0].value.startswith("python -m trainer evaluate ") and app.code[0].value.endswith("more")
+    app.multiselect(key="of").set_value(["net"]).run()
+    assert not app.dataframe and "None of these checkpoints was evaluated yet" in said(app)
+
+
+def test_a_damaged_evaluation_is_a_sentence_and_leaves_the_rest(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    assert call("train", "ppca", "--data", "digits", "--latents", 2, "--out", tmp_path / "c" / "broken") == 0
+    (tmp_path / "c" / "broken" / evaluation.FILE).write_bytes((folder / "few" / evaluation.FILE).read_bytes())
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "c"))
+    app = opened(table="Bounds")
+    assert "is about other weights" in said(app) and "python -m trainer evaluate" in said(app)
+    assert list(opened().dataframe[0].value["checkpoint"]) == ["broken"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_plane_is_of_one_likelihood() -> None:
+    app = opened(by="Rate and distortion")
+    assert app.selectbox(key="plane").options == [
+        "digits: log p(x), Gaussian", "digits: log p(x), Bernoulli, pixels as they are",
+    ]  # fmt: skip
+    assert "The curve is the least that a linear decoder" in said(app)
+    app.selectbox(key="plane").set_value("digits: log p(x), Bernoulli, pixels as they are").run()
+    assert not app.exception and "The curve is" not in said(app) and "dashed line" in said(app)
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_address_names_the_two_sides() -> None:
+    app = opened(by="Side by side", one="net", other="few", seed="5")
+    assert [app.selectbox(key=key).value for key in ("one", "other")] == ["net", "few"]
+    assert app.number_input(key="seed").value == 5
+    assert list(app.dataframe[0].value)[1:3] == ["ELBO, net", "ELBO, few"]
+    assert "do not compare" in said(app) and "Samples of few" in said(app)
+
+
+@pytest.mark.usefixtures("folder")
+def test_curves_and_what_differs() -> None:
+    app = opened(by="Curves")
+    app.multiselect(key="runs").set_value(["net"]).run()
+    assert len(app.get("plotly_chart")) == 1
+    app.multiselect(key="runs").set_value([]).run()
+    assert "Choose trainings" in said(app)
+
+
+def test_from_figures_to_two_side_by_side(page: Page, app: str) -> None:
+    page.goto(f"{app}/compare")
+    expect(page.get_by_text("Test terms")).to_be_visible(timeout=90_000)  # the server may still be importing torch
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    page.get_by_role("radio", name="Side by side").click()
+    names = [found.name for found in trainer.checkpoints()]
+    assert {"ppca-digits", "vae-digits"} <= set(names)
+    page.goto(f"{app}/compare?by=Side+by+side&one=ppca-digits&other=vae-digits")
+    for name in ("ppca-digits", "vae-digits"):
+        expect(page.get_by_text(f"Reconstructions by {name}")).to_be_visible(timeout=90_000)
+        expect(page.get_by_text(f"Samples of {name}, from the prior")).to_be_visible()
+    expect(page.locator("[data-testid=stImage] img")).to_have_count(6)  # the sidebar's preview is one
+    page.get_by_role("radio", name="Curves").click()
+    expect(page.get_by_text("loss, mean per image").first).to_be_visible()
+    expect(page.get_by_text("Options that differ")).to_be_visible()
+    page.get_by_role("link", name="Traversals").click()  # which writes an address of its own
+    expect(page.get_by_role("heading", name="Traversals of")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
