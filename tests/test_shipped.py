@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ NAMES = {
     "pca-digits", "ppca-digits", "vae-digits", "beta-vae-sprites", "autoencoder-mnist", "vae-mnist", "vae-fashion",
     "beta-vae-fashion", "vq-vae-mnist", "vq-vae-cifar10", "vq-vae-vowels", "quadrant-mnist",
     "mixture-digits", "cvae-mnist", "cvae-fashion", "semi-supervised-mnist", "ladder-mnist", "hierarchical-mnist",
-    "semi-supervised-mnist-600", "vlae-sprites",
+    "semi-supervised-mnist-600", "semi-supervised-mnist-1000", "vlae-sprites", "linear-vae-digits", "iwae-mnist",
+    "tc-vae-sprites",
 }  # fmt: skip
 OF_A_RUN = {"state.safetensors", "snapshots.npz", "control.jsonl"}  # these do not ship
 FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
@@ -36,7 +38,9 @@ def test_all_are_here() -> None:
 @pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
 def test_opens_and_says_what_it_is(found: trainer.Checkpoint) -> None:
     files = {path.name for path in found.path.iterdir() if path.is_file() and not path.match("umap-*.npy")}
-    assert files - OF_A_RUN == FILES
+    assert files - OF_A_RUN == FILES | ({"evaluation.json"} if found in DENSITIES else set())
+    evaluation = trainer.load_evaluation(found.path)  # refuses one of other weights
+    assert evaluation is None or all(each.figures for each in evaluation.bounds)
     assert (found.path / "model.safetensors").stat().st_size < 8e6
     assert found.config.command in (found.path / "README.md").read_text()
     Image.open(found.path / "preview.png").verify()
@@ -78,6 +82,34 @@ def completions(found: trainer.Checkpoint, shape: tuple[int, int, int]) -> torch
     scale = len(paper) // (4 * (h + 1))
     tiles = paper[::scale, ::scale][1:, 1:].unfold(0, h, h + 1).unfold(1, w, w + 1)  # (4, 8, h, w)
     return tiles[1:].reshape(24, 1, h, w)
+
+
+DENSITIES = [found for found in SHIPPED if isinstance(trainer.load(found.path), trainer.Density)]
+
+
+@pytest.mark.parametrize("found", DENSITIES, ids=lambda found: found.name)
+def test_a_bound_of_more_draws_is_no_looser(found: trainer.Checkpoint) -> None:
+    """L_1, L_5 and L_50 of images of its own kind, each from draws of its own."""
+    model, generator = trainer.load(found.path), torch.Generator().manual_seed(0)
+    assert isinstance(model, trainer.Density)
+    with torch.no_grad():
+        if any(isinstance(kind, trainer.Visible) for kind in model.space.values()):
+            x = completions(found, model.shape)[:6]
+        else:
+            x = model.draw(model.sample(6, generator=generator), generator)
+        found = [bound_of(model, x, s, generator) for s in (1, 5, 50)]
+        known = trainer.exact_evidence(model, x)
+    for (below, below_error), (above, above_error) in itertools.pairwise(found):
+        assert above >= below - 4 * (below_error**2 + above_error**2) ** 0.5 - 1e-3
+    if known is not None:
+        assert found[-1][0] <= float(known.mean()) + 4 * found[-1][1] + 1e-2
+
+
+def bound_of(model: trainer.Density, x: torch.Tensor, samples: int, generator: torch.Generator) -> tuple[float, float]:
+    """L_S, the mean over images, from ten or more estimates of each, and its standard error."""
+    repeats = max(10, 100 // samples)
+    each = trainer.importance_bound(model, x.repeat(repeats, 1, 1, 1), samples, generator).value.view(repeats, len(x))
+    return float(each.mean()), float(each.mean(1).std()) / repeats**0.5
 
 
 def assert_healthy(found: trainer.Checkpoint, counts: trainer.CodeCounts) -> None:
