@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from explorer import pad, uploads
 from explorer.controls import literal
 from explorer.opened import Run
-from explorer.seeing import Seeing
+from explorer.seeing import Seeing, see
 from explorer.uploads import Picture
 
 if TYPE_CHECKING:
@@ -142,6 +143,18 @@ def adjust(subject: Subject, run: Run) -> Seeing | None:
             st.caption(remark)
         chosen = _switches(f"sources/{run.checkpoint.digest}/{subject.key}", start)
     return None if chosen == start else chosen
+
+
+def one(run: Run) -> tuple[Subject, np.ndarray] | None:
+    """The picture that a person chose, and how the model sees it, (h, w, c) in [0, 1]; None while there is none.
+
+    Raises ValueError where nothing is left to see.
+    """
+    subjects = choose(run, "Picture from", "sources", 1)
+    if not subjects:
+        return None
+    seeing = adjust(subjects[0], run) or proposed(subjects[0], run)
+    return subjects[0], see(subjects[0].picture, run.model.shape, run.look, seeing)[-1].image
 
 
 def _switches(key: str, start: Seeing) -> Seeing:

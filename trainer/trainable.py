@@ -159,6 +159,6 @@ def total(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     families: dict[str, Tensor] = {}
     for name, values in terms.items():
         family = name.split("/")[0]
-        per_image = values.flatten(1).sum(1) if values.ndim > 1 else values  # (b,)
-        families[family] = families[family] + per_image if family in families else per_image
+        each = per_image(values)  # (b,)
+        families[family] = families[family] + each if family in families else each
     return {**families, "loss": torch.stack([values for name, values in families.items() if name != EXTRA]).sum(0)}

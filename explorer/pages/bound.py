@@ -10,7 +10,6 @@ import streamlit as st
 from explorer import address, answers, bound, bound_looks, controls, progress, sources
 from explorer.opened import Run
 from explorer.run import kept
-from explorer.seeing import see
 
 TITLE = "Bound"
 ICON = ":material/vertical_align_top:"
@@ -81,12 +80,8 @@ def _image(run: Run, key: str) -> np.ndarray | None:
     if of == SAMPLE:
         seed = st.number_input("Seed", 0, controls.MOST, key=f"{key}/seed", help="The same seed, the same sample")
         return bound.drawn(run, int(seed))
-    subjects = sources.choose(run, "Picture from", "sources", 1)
-    if not subjects:
-        return None
-    changed = sources.adjust(subjects[0], run)
-    steps = see(subjects[0].picture, run.model.shape, run.look, changed or sources.proposed(subjects[0], run))
-    return steps[-1].image
+    chosen = sources.one(run)
+    return None if chosen is None else chosen[1]
 
 
 def _gaps(run: Run, image: np.ndarray, samples: int, about: tuple[str, int, int]) -> None:

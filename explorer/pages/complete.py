@@ -12,7 +12,6 @@ from explorer import address, answers, completing, controls, pad, pictures, prog
 from explorer.completing import Completed
 from explorer.opened import Run
 from explorer.run import kept
-from explorer.seeing import see
 
 TITLE = "Complete"
 ICON = ":material/extension:"
@@ -39,18 +38,16 @@ def show(run: Run) -> None:
 @st.fragment
 def _page(run: Run) -> None:
     left, stage = controls.halves("complete")
-    with left:
-        subjects = sources.choose(run, "Picture from", "sources", 1)
-        changed = sources.adjust(subjects[0], run) if subjects else None
-    if not subjects:
-        stage.info("Choose, upload, draw or photograph a picture, hide a part of it, and its completions appear here.")
-        return
     try:
-        steps = see(subjects[0].picture, run.model.shape, run.look, changed or sources.proposed(subjects[0], run))
+        with left:
+            chosen = sources.one(run)
     except ValueError as error:
         stage.error(controls.literal(str(error)))
         return
-    image = steps[-1].image
+    if chosen is None:
+        stage.info("Choose, upload, draw or photograph a picture, hide a part of it, and its completions appear here.")
+        return
+    _, image = chosen
     with left:
         seen, langevin, seed = _asked(run, image)
     with stage:

@@ -12,7 +12,6 @@ from explorer.figures import CONFIG
 from explorer.formulas import Row, Written
 from explorer.opened import Run
 from explorer.run import kept
-from explorer.seeing import see
 
 TITLE = "Formulas"
 ICON = ":material/function:"
@@ -37,20 +36,18 @@ def show(run: Run) -> None:
 @st.fragment
 def _page(run: Run) -> None:
     left, stage = controls.halves("formulas")
-    with left:
-        subjects = sources.choose(run, "Picture from", "sources", 1)
-        changed = sources.adjust(subjects[0], run) if subjects else None
-    if not subjects:
-        stage.info("Choose, upload, draw or photograph a picture, and what it costs the model appears here.")
-        return
     try:
-        steps = see(subjects[0].picture, run.model.shape, run.look, changed or sources.proposed(subjects[0], run))
+        with left:
+            chosen = sources.one(run)
     except ValueError as error:
         stage.error(controls.literal(str(error)))
         return
-    image = steps[-1].image
+    if chosen is None:
+        stage.info("Choose, upload, draw or photograph a picture, and what it costs the model appears here.")
+        return
+    subject, image = chosen
     with left:
-        label = _label(run, image, subjects[0].key) if run.model.labelled else None
+        label = _label(run, image, subject.key) if run.model.labelled else None
         answers.picture("what the model sees", np.rint(image * 255).astype(np.uint8), answers.LARGE)
     with stage:
         written = kept(
