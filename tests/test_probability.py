@@ -67,6 +67,19 @@ def test_bernoulli_log_prob_stays_finite_far_out() -> None:
     torch.testing.assert_close(p.bernoulli_log_prob(torch.tensor([0.0, 1.0]), logits), torch.tensor([-200.0, -200.0]))
 
 
+@pytest.mark.parametrize("pixels", [(1, 28, 28), (3, 64, 64), (1, 5, 7), (1, 1, 1)])
+@torch.no_grad()
+def test_bernoulli_log_likelihood_is_the_sum_over_pixels(pixels: tuple[int, int, int]) -> None:
+    x, logits = torch.rand(2, *pixels), 20 * torch.randn(5, 2, *pixels)
+    coin = torch.distributions.Bernoulli(logits=logits.double(), validate_args=False)
+    torch.testing.assert_close(p.bernoulli_log_likelihood(x, logits).double(), coin.log_prob(x.double()).sum((2, 3, 4)))
+    far = p.bernoulli_log_likelihood(torch.zeros(1, 64), torch.tensor([200.0, -200.0]).expand(64, 2).T[:, None])
+    torch.testing.assert_close(far, torch.tensor([[-64 * 200.0], [0.0]]))  # 64 factors of 2 at most: still finite
+    torch.testing.assert_close(
+        p.bernoulli_log_likelihood(torch.zeros(1, 64), torch.zeros(1, 1, 64)), torch.tensor([[-64 * math.log(2)]])
+    )
+
+
 @pytest.mark.parametrize(("samples", "draws", "expected", "within"), [
     (1, 1_000_000, -1.918939, 0.006),
     (2, 500_000, -1.653474, 0.006),

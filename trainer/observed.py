@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from trainer import distributed, formulas
 from trainer.latent import Density, Latent, LatentModel
 from trainer.options import Options, needs
-from trainer.probability import bernoulli_log_prob, gaussian_log_prob, per_image, reparameterise
+from trainer.probability import (
+    bernoulli_log_likelihood,
+    bernoulli_log_prob,
+    gaussian_log_prob,
+    per_image,
+    reparameterise,
+)
 from trainer.trainable import Piece, Shape
 
 MISSED = "How far the image is from what z decodes to, in the mean over draws of z"
@@ -77,6 +83,8 @@ class Observed(Density, LatentModel):
     def log_p(self, x: Tensor, out: Tensor, visible: Tensor | None = None) -> Tensor:
         """log p(x|z), (s, b), of `out` (s, b, c, h, w); x (b, c, h, w) as `learned_from` or `looked_at` has it."""
         if self.options.likelihood == "bernoulli":
+            if visible is None and not torch.is_grad_enabled():
+                return bernoulli_log_likelihood(x, out)
             each = bernoulli_log_prob(x, out)
         else:
             each = gaussian_log_prob(x, out, self.log_var.exp())
