@@ -27,6 +27,21 @@ torch.set_num_threads(1)
 os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be on a machine
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """All tests run in two processes; files or tests that are named run in this one."""
+    return 0 if config.option.file_or_dir else 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file stays in one process, where its fixtures are made once; and all files that open a browser, or start
+    processes and wait for them, in the same one, where they do not compete with each other.
+    """
+    alone = {item.path for item in items if {"browser", "places", "processes"} & {*getattr(item, "fixturenames", ())}}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("alone" if item.path in alone else item.path.stem))
+
+
 @pytest.fixture(autouse=True)
 def main_module() -> Iterator[None]:
     """Streamlit's AppTest leaves its script as the main module, and a process that a later test forks would run it."""

@@ -20,7 +20,8 @@ from trainer.linear import principal_components
 from trainer.train import TrainOptions, train
 from trainer.trainable import EXTRA, Shape, Trainable, total
 
-SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50), (1, 112, 92), (3, 128, 128)]
+SHAPES: list[Shape] = [(1, 8, 8), (3, 33, 50)]  # one stage of a net and no padding; four, and padding on all sides
+LARGE: list[Shape] = [(1, 112, 92), (3, 128, 128)]  # five stages
 WAVES: list[Shape] = [(1, 1, 64), (2, 1, 1001)]  # for models that refuse images of several rows
 SMALL: dict[str, Any] = {
     "latents": 3,
@@ -86,10 +87,28 @@ def build(case: tuple[str, str | None], shape: Shape) -> LatentModel:
     return model.eval()
 
 
-def each_pair(some_cases: list[tuple[str, str | None]]) -> pytest.MarkDecorator:
+Pair = tuple[tuple[str, str | None], Shape]
+
+
+def pairs(some_cases: list[tuple[str, str | None]]) -> list[Pair]:
     """Each of the models on each of its shapes."""
-    pairs = [(case, shape) for case in some_cases for shape in shapes_of(case[0])]
-    return pytest.mark.parametrize(("case", "shape"), pairs, ids=label)
+    return [(case, shape) for case in some_cases for shape in shapes_of(case[0])]
+
+
+def large() -> list[Pair]:
+    """Those whose layers depend on the size of an image, on large ones. An mlp knows only how many pixels there are."""
+    return [(case, shape) for case in cases() if case[1] != "mlp" and shapes_of(case[0]) == SHAPES for shape in LARGE]
+
+
+def trained() -> list[Pair]:
+    """Each model with each net once; and the layers that models share on a large image."""
+    of = {"mlp": slice(1), "conv": slice(1, 2), None: slice(2)}
+    each = [(case, shape) for case in cases() for shape in shapes_of(case[0])[of[case[1]]]]
+    return [*each, (("vae", "conv"), LARGE[1])]
+
+
+def each_pair(some_pairs: list[Pair]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("case", "shape"), some_pairs, ids=label)
 
 
 def some(shape: Shape, count: int = 5) -> torch.Tensor:
@@ -107,7 +126,7 @@ def equal(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and torch.equal(*shown)
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()))
 @torch.no_grad()
 def test_latents_agree_with_the_space(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape)
@@ -124,7 +143,7 @@ def test_latents_agree_with_the_space(case: tuple[str, str | None], shape: Shape
         torch.testing.assert_close(alone[name][0], z[name][2], rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()) + large())
 @torch.no_grad()
 def test_a_prior_sample_decodes_into_an_image(case: tuple[str, str | None], shape: Shape) -> None:
     model = build(case, shape)
@@ -145,7 +164,7 @@ def test_a_prior_sample_decodes_into_an_image(case: tuple[str, str | None], shap
             assert (cold[name] > 0).all()
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()))
 @torch.no_grad()
 def test_what_is_given_is_kept(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape)
@@ -156,7 +175,7 @@ def test_what_is_given_is_kept(case: tuple[str, str | None], shape: Shape) -> No
         assert list(model.encode(x, given)) == list(model.sample(len(x), given)) == list(model.space)
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()))
 @torch.no_grad()
 def test_points_and_back(case: tuple[str, str | None], shape: Shape) -> None:
     model = build(case, shape)
@@ -176,7 +195,7 @@ def test_points_and_back(case: tuple[str, str | None], shape: Shape) -> None:
         torch.testing.assert_close(back[name], z[name], rtol=0, atol=error)
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()))
 def test_terms_have_a_row_per_image(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape)
     terms = model.terms(x, told(model))
@@ -193,7 +212,7 @@ def test_terms_have_a_row_per_image(case: tuple[str, str | None], shape: Shape) 
     assert loss.isfinite()
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()) + large())
 def test_the_loss_reaches_every_parameter(case: tuple[str, str | None], shape: Shape) -> None:
     model = build(case, shape).train()
     parameters = dict(model.named_parameters())
@@ -224,7 +243,7 @@ def config_of(case: tuple[str, str | None], shape: Shape, weights: str = "float3
     )
 
 
-@each_pair(cases())
+@each_pair(pairs(cases()))
 @torch.no_grad()
 def test_a_saved_folder_opens_the_same(case: tuple[str, str | None], shape: Shape, tmp_path: Path) -> None:
     model, x = build(case, shape), some(shape)
@@ -303,7 +322,7 @@ def densities() -> list[tuple[str, str | None]]:
     return [case for case in cases() if issubclass(models.get(case[0]), Density)]
 
 
-@each_pair(densities())
+@each_pair(pairs(densities()))
 @torch.no_grad()
 def test_a_density_has_a_row_per_draw_and_image(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape, 4)
@@ -322,7 +341,7 @@ def test_a_density_has_a_row_per_draw_and_image(case: tuple[str, str | None], sh
             assert isinstance(part, Visible) or not torch.equal(z[name][0], z[name][1])
 
 
-@each_pair(densities())
+@each_pair(pairs(densities()))
 @torch.no_grad()
 def test_a_mask_counts_the_visible_pixels(case: tuple[str, str | None], shape: Shape) -> None:
     model, x = build(case, shape), some(shape, 4)
@@ -342,23 +361,24 @@ def test_a_mask_counts_the_visible_pixels(case: tuple[str, str | None], shape: S
     )
 
 
-@each_pair(densities())
+@each_pair(pairs(densities()))
 @torch.no_grad()
 def test_one_draw_bound_is_minus_the_sum_of_terms(case: tuple[str, str | None], shape: Shape) -> None:
     """Two ways to the ELBO: log p(x|z) + log p(z) − log q(z|x), and −E[log p(x|z)] with the KL in closed form. Where a
     class is given the first bounds log p(x|y), and terms with "kl/y" bound log p(x, y).
     """
     torch.manual_seed(4)
-    model, samples = build(case, shape), 8
-    rounds = 400 if model.pixels < 100 else 8
+    model = build(case, shape)
+    draws = 3200 if model.pixels < 100 else 64
     assert isinstance(model, Density)
     for parameter in model.parameters():
         parameter.mul_(2)  # a fresh posterior is so near the prior that a wrong draw would cancel
     x = some(shape, 4)
     generator = torch.Generator().manual_seed(6)
     given = told(model, 4)
-    bounds = torch.cat([log_weights(model, x, samples, generator, given) for _ in range(rounds)])  # (s, b)
-    sums = torch.stack([total(model.terms(x, given))["loss"] for _ in range(rounds * samples)])
+    bounds = log_weights(model, x, draws, generator, given)  # (s, b)
+    repeated = {name: values.repeat(draws, *[1] * (values.ndim - 1)) for name, values in given.items()}
+    sums = total(model.terms(x.repeat(draws, 1, 1, 1), repeated))["loss"].view(draws, 4)
     if "y" in given and "kl/y" in model.terms(x, given):
         bounds = bounds - math.log(dims_of(model.space["y"]))
     error = (bounds.var(0) / len(bounds) + sums.var(0) / len(sums)).sqrt() + 3e-6 * sums.mean(0).abs()
@@ -441,7 +461,7 @@ def blobs(shape: Shape) -> Images:
     return Images("blobs", pixels, (3 * (centre[:, 0, 0, 0] - 0.2) / 0.6).long(), ("high", "middle", "low"))
 
 
-@each_pair(cases())
+@each_pair(trained())
 def test_a_short_training_beats_the_mean_image(case: tuple[str, str | None], shape: Shape) -> None:
     images = blobs(shape)
     torch.manual_seed(0)
