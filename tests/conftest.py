@@ -34,12 +34,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays in one process, where its fixtures are made once; and all files that open a browser, or start
-    processes and wait for them, in the same one, where they do not compete with each other.
-    """
-    alone = {item.path for item in items if {"browser", "places", "processes"} & {*getattr(item, "fixturenames", ())}}
+    """A file stays in one process, where its fixtures are made once, and all that open a browser in the same one."""
+    browsing = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("alone" if item.path in alone else item.path.stem))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("browser" if item.path in browsing else item.path.stem))
 
 
 @pytest.fixture(autouse=True)

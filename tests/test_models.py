@@ -377,8 +377,10 @@ def test_one_draw_bound_is_minus_the_sum_of_terms(case: tuple[str, str | None], 
     generator = torch.Generator().manual_seed(6)
     given = told(model, 4)
     bounds = log_weights(model, x, draws, generator, given)  # (s, b)
-    repeated = {name: values.repeat(draws, *[1] * (values.ndim - 1)) for name, values in given.items()}
-    sums = total(model.terms(x.repeat(draws, 1, 1, 1), repeated))["loss"].view(draws, 4)
+    copies = 32  # of the images in a batch
+    many = {name: values.repeat(copies, *[1] * (values.ndim - 1)) for name, values in given.items()}
+    batches = [total(model.terms(x.repeat(copies, 1, 1, 1), many))["loss"] for _ in range(draws // copies)]
+    sums = torch.cat(batches).view(draws, len(x))
     if "y" in given and "kl/y" in model.terms(x, given):
         bounds = bounds - math.log(dims_of(model.space["y"]))
     error = (bounds.var(0) / len(bounds) + sums.var(0) / len(sums)).sqrt() + 3e-6 * sums.mean(0).abs()
