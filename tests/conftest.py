@@ -28,17 +28,8 @@ os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be 
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """All tests run in two processes; files or tests that are named run in this one."""
+    """Whole files of all tests go to two processes; files or tests that are named run in this one."""
     return 0 if config.option.file_or_dir else 2
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays in one process, where its fixtures are made once, and all that open a browser in the same one."""
-    browsing = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("browser" if item.path in browsing else item.path.stem))
 
 
 @pytest.fixture(autouse=True)

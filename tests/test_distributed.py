@@ -20,8 +20,6 @@ from test_lock import until
 from trainer import checkpoint, distributed, turns
 from trainer.models.vae import VAE
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 RUN = ["--data", "digits", "--size", 200, "--steps", 24, "--every", 5, "--device", "cpu", "--latents", 3]
 SMALL = [*RUN, "--batch", 32, "--hidden", 16]
 

@@ -42,7 +42,7 @@ QUICK = {"hidden": (16,), "size": 200, "batch": 32, "data": "digits"}
 ENDLESS = {**QUICK, "steps": 10_000_000, "every": 50}
 
 
-pytestmark = [pytest.mark.usefixtures("places"), pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.usefixtures("places")
 
 
 def measured(job: Job) -> int:

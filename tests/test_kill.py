@@ -25,8 +25,6 @@ from trainer.models.vae import VAE
 from trainer.state import saved_step
 from trainer.train import TrainOptions, start
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 # a clean process that has loaded torch once; each training is forked from it
 FORKS = multiprocessing.get_context("forkserver")
 LOADED = ["trainer.commands", "trainer.fit", "trainer.device", "trainer.data.digits", "trainer.models.vae", "typeguard"]

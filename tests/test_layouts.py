@@ -20,8 +20,6 @@ from sklearn.neighbors import NearestNeighbors
 from explorer import layouts, projection
 from explorer.projection import Umap
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 def clusters(n: int = 90, d: int = 6) -> np.ndarray:
     """Three blobs far apart, (n, d)."""

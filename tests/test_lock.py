@@ -17,8 +17,6 @@ from test_kill import ended, start_child, train_arguments
 
 from trainer import lock, turns
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 QUICK = ["--batch", 16, "--size", 100, "--hidden", 8, "--steps", 20]
 
 

@@ -27,8 +27,6 @@ from trainer.state import load_state, save_state, saved_step
 from trainer.step import State
 from trainer.train import TrainOptions, start, train
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 SHORT = ["--steps", 24, "--batch", 32, "--size", 200]
 each_signal = pytest.mark.parametrize("number", interrupt.SIGNALS, ids=lambda number: number.name)
 

@@ -20,8 +20,6 @@ from commandline import REPOSITORY, assert_same_run, call, contents, environment
 from trainer import checkpoint, models, sweep, train_command, turns
 from trainer.state import saved_step
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 RUN = ["--data", "digits", "--size", 100, "--steps", 6, "--batch", 16, "--hidden", 8, "--device", "cpu"]
 
 
