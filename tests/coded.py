@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from commandline import call
+from commandline import REPOSITORY, call
 
 import trainer
 from explorer.opened import Run
@@ -24,6 +25,14 @@ def save_waves(folder: Path) -> Run:
     some = ("--data", "vowels", "--size", 60, "--codes", 8, "--out", folder)
     assert call("train", "vq_vae_1d", *some, *SMALL, "--stages", 6, "--steps", 3) == 0
     return run_of(folder)
+
+
+def save_folder(place: Path) -> Path:
+    """A folder with a checkpoint of codes, one of waveforms, and one of real numbers."""
+    save_coded(place / "coded")
+    save_waves(place / "waves")
+    shutil.copytree(REPOSITORY / "checkpoints/vae-digits", place / "vae-digits")
+    return place
 
 
 def run_of(folder: Path) -> Run:

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 90_000  # ms: a page may be the first that loads torch, beside other tests
 torch.set_num_threads(1)
 os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be on a machine
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Whole files of all tests go to two processes; files or tests that are named run in this one."""
+    return 0 if config.option.file_or_dir else 2
 
 
 @pytest.fixture(autouse=True)
@@ -77,14 +83,14 @@ def served(home: Path, command: Sequence[str] = (), **settings: str) -> Iterator
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).read()
                 break
             except OSError:
                 assert server.poll() is None, (home / "log").read_text()
-                assert time.monotonic() < deadline, "the app did not answer within a minute"
+                assert time.monotonic() < deadline, "the app did not answer within two minutes"
                 time.sleep(0.1)
         yield url
     finally:
@@ -104,7 +110,7 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium, or any that is called chromium."""
     from playwright.sync_api import expect, sync_playwright  # in here: the trainer's tests run without it
 
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=PATIENCE)
 
     path = shutil.which("chromium")
     assert path, "the browser tests need Chromium: apt-get install chromium"
@@ -118,6 +124,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()

@@ -1,4 +1,4 @@
-"""The app where a payload holds the candidates of few codes only, for test_codebook.py."""
+"""The app where a payload holds the candidates of few codes only, for test_codebook_browser.py."""
 
 import runpy
 from pathlib import Path

@@ -9,17 +9,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import pytest
 from commandline import REPOSITORY, call, environment
-from pydantic import Field
 from streamlit.testing.v1 import AppTest
-from trainings import reaches, until, working_for
+from trainings import ENDLESS, QUICK, reaches, until, working_for
 
 import trainer
-from explorer import curves, films, form, jobs, live, processes
+from explorer import curves, jobs, processes
 from explorer.job import (
     DIED,
     ENDING,
@@ -27,20 +24,14 @@ from explorer.job import (
     RUNNING,
     STARTING,
     STOPPED,
-    WAITING,
     Job,
     known_as,
     last_step,
     options_of,
 )
-from trainer import fit, lock, models, report, snapshots, turns
+from trainer import fit, lock, models, report, snapshots
 from trainer.forecast import estimate
-from trainer.options import Options, needs
 from trainer.train import TrainOptions
-
-QUICK = {"hidden": (16,), "size": 200, "batch": 32, "data": "digits"}
-ENDLESS = {**QUICK, "steps": 10_000_000, "every": 50}
-
 
 pytestmark = pytest.mark.usefixtures("places")
 
@@ -305,184 +296,3 @@ def test_a_duplicate_is_the_same(places: Path) -> None:
     reaches(job, FINISHED)
     options = options_of(job.checkpoint)  # type: ignore[arg-type]
     assert options["half"] is True and options["size"] == 200 and options["hidden"] == [16]
-
-
-# ---- the line
-
-
-def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None:
-    first = jobs.start("first", "vae", ENDLESS, device="cpu")
-    reaches(first, RUNNING)
-    second, third, fourth = (jobs.start(name, "vae", ENDLESS, device="cpu") for name in ("second", "third", "fourth"))
-    for job in (second, third, fourth):
-        reaches(job, WAITING)
-    assert set(trainer.waiting("cpu")) == {second.folder, third.folder, fourth.folder}
-    trainer.reorder("cpu", [second.folder, third.folder, fourth.folder])
-    jobs.move_up(third)
-    assert trainer.waiting("cpu") == [third.folder, second.folder, fourth.folder]
-    jobs.cancel(second)
-    until(lambda: trainer.waiting("cpu") == [third.folder, fourth.folder])
-    assert jobs.find("second") is None and not (places / "checkpoints" / "second").exists()
-    os.kill(first.pid, signal.SIGKILL)  # the system releases its lock
-    reaches(third, RUNNING)
-    assert fourth.state() == WAITING and trainer.waiting("cpu") == [fourth.folder]
-    os.kill(fourth.pid, signal.SIGKILL)
-    until(lambda: trainer.waiting("cpu") == [])
-
-
-def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places: Path) -> None:
-    for _ in range(2):
-        with turns.turn("cuda:0", places / "alone"):
-            assert trainer.waiting("cuda:0") == []
-    code = "import pathlib\nfrom trainer import turns\n"
-    code += "with turns.turn('cuda:0', pathlib.Path('held')): print('in', flush=True); input()"
-    with turns.turn("cuda:1", places / "other"):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdout and process.stdout.readline() == "in\n"  # another device is another line
-        process.communicate("\n", timeout=60)
-
-
-# ---- the form
-
-
-class Some(Options):
-    kind: Literal["a", "b"] = Field("a", description="which")
-    widths: tuple[int, ...] = Field((4, 4), description="widths")
-    deep: bool = Field(False, description="deep")
-    count: int = Field(3, ge=1, le=9, description="count")
-    rate: float = Field(0.5, gt=0, le=1, description="rate")
-    limit: float | None = Field(None, ge=0, description="limit")
-    slope: float = Field(2.0, description="slope", json_schema_extra=needs(limit=[]))
-    tone: int = Field(1, description="tone", json_schema_extra=needs(kind=["b"]))
-
-
-def test_a_form_says_what_options_are() -> None:
-    fields = {entry.name: entry for entry in form.entries(Some)}
-    assert [entry.kind for entry in fields.values()] == [
-        form.CHOICE, form.WIDTHS, form.TOGGLE, form.WHOLE, form.REAL, form.REAL, form.REAL, form.WHOLE,
-    ]  # fmt: skip
-    assert fields["kind"].choices == ("a", "b") and fields["kind"].help == "which"
-    assert (fields["count"].low, fields["count"].high, fields["rate"].low) == (1, 9, None)
-    assert fields["limit"].optional and fields["limit"].default is None and not fields["rate"].optional
-    assert fields["widths"].shown((8, 2)) == "8, 2" and fields["widths"].read(" 8,2 ") == (8, 2)
-    assert fields["widths"].read("") == ()
-    with pytest.raises(ValueError, match="give whole numbers"):
-        fields["widths"].read("8, two")
-
-
-def test_a_form_sends_what_differs_and_has_an_effect() -> None:
-    fields = form.entries(Some)
-    default = Some().model_dump()
-    assert form.chosen(fields, default) == {}
-    assert form.chosen(fields, {**default, "slope": 5.0, "tone": 4, "count": 4}) == {"count": 4}
-    both = {**default, "slope": 5.0, "limit": 0.0, "kind": "b", "tone": 4}
-    assert form.chosen(fields, both) == {"slope": 5.0, "limit": 0.0, "kind": "b", "tone": 4}
-
-
-def test_options_reach_the_command_line_as_they_were_chosen() -> None:
-    said = {"widths": (8, 2), "none": (), "deep": True, "flat": False, "max_kl": 2.0, "note": "-x y"}
-    assert trainer.command_words(said) == [
-        "--widths", "8", "2", "--none", "--deep", "--no-flat", "--max-kl=2.0", "--note=-x y",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", models.names())
-def test_every_model_has_a_form(name: str) -> None:
-    kind = models.get(name)
-    fields = [*form.entries(kind.Options), *form.entries(TrainOptions)]
-    default = {field.name: field.read(field.shown(field.default)) for field in fields}
-    assert form.chosen(fields, default) == {}
-    own = {field.name: default[field.name] for field in form.entries(kind.Options)}
-    assert kind.Options.read(own) == kind.Options.read({})
-
-
-def test_what_differs_between_options() -> None:
-    table = form.differing({"one": {"a": 1, "b": None, "c": [1, 2]}, "two": {"a": 1, "b": 2.0, "d": "x"}})
-    assert table == {
-        "b": {"one": "none", "two": "2.0"}, "c": {"one": "1, 2", "two": "–"}, "d": {"one": "–", "two": "x"},
-    }  # fmt: skip
-
-
-def test_an_estimate_counts_and_leaves_the_random_state(places: Path) -> None:
-    import torch
-
-    images = trainer.load_data("digits", "train", 300)
-    kind = models.get("vae")
-    torch.manual_seed(1)
-    state = torch.get_rng_state()
-    options = kind.Options.read({"hidden": (16,)})
-    found = estimate("vae", options, TrainOptions.read({"steps": 500}), images)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert found.parameters == sum(
-        p.numel() for p in kind((1, 8, 8), kind.Options.read({"hidden": (16,)})).parameters()
-    )
-    assert found.memory > 16 * found.parameters + 300 * 64 and found.seconds and found.seconds > 0
-    twice = estimate("vae", options, TrainOptions.read({"batch": 256}), images)
-    assert twice.memory - found.memory == found.memory - 16 * found.parameters - 300 * 64
-    assert estimate("pca", models.get("pca").Options.read({}), TrainOptions.read({}), images).seconds is None
-
-
-# ---- curves and films
-
-HISTORY: list[dict[str, Any]] = [
-    {
-        "step": 10,
-        "seconds": 1.0,
-        "loss": 9.0,
-        "kl/z": [1.0, 3.0],
-        "beta": 1.0,
-        "rate": 1e-3,
-        "images_per_second": 320.0,
-    },
-    {"step": 12, "order": 1, "changed": {"beta": 2.0}},
-    {"step": 13, "order": 2, "refused": "no"},
-    {
-        "step": 20,
-        "seconds": 2.0,
-        "loss": 7.0,
-        "kl/z": [0.5, 2.0],
-        "beta": 2.0,
-        "rate": 1e-3,
-        "images_per_second": 320.0,
-    },
-    {"step": 25, "order": 3, "stopped": True},
-]
-
-
-def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
-    figure = curves.terms(HISTORY, ["beta"], {})
-    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
-    assert drawn == {"loss": ([10, 20], [9, 7]), "kl/z, summed": ([10, 20], [4, 2.5])}
-    assert [shape.x0 for shape in figure.layout.shapes] == [12, 25]
-    assert [note.text for note in figure.layout.annotations] == ["beta = 2", "stopped"]
-    heat = curves.per_dimension(HISTORY)
-    assert heat and list(heat.data[0].y) == ["z0", "z1"] and np.array(heat.data[0].z).tolist() == [[1, 0.5], [3, 2]]
-    assert curves.per_dimension([{"step": 1, "loss": 1.0}]) is None
-    assert curves.pace(HISTORY, 32, 40) == (20, 320.0, 2.0)
-    assert curves.pace([], 32, 40) is None
-    both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")
-    assert [list(trace.y) for trace in both.data] == [[1, 2], [2]]
-
-
-def test_words_for_times_and_sizes() -> None:
-    assert [curves.duration(value) for value in (12.4, 200, 7500)] == ["12 s", "3 min 20 s", "2 h 5 min"]
-    assert [curves.size(value) for value in (10, 12e6, 3.4e9)] == ["1 MB", "12 MB", "3.4 GB"]
-
-
-@pytest.mark.parametrize(("side", "channels"), [(8, 1), (40, 3)])
-def test_a_film_is_an_axis_of_training_steps(side: int, channels: int) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (41, 8, side, side, channels), np.uint8)
-    film = trainer.Film(noise[0], [*range(0, 410, 10)], list(noise), list(noise[::-1]))
-    axis = films.axis(film, 400.0)
-    assert axis.stops.tolist() == film.steps and axis.frames is not None and axis.frames.nbytes <= live.LIMIT // 2
-    sheet = films.sheet(film, 7)
-    assert sheet.shape == (3 * side, 8 * side, channels)
-    assert np.array_equal(sheet[side : 2 * side, :side], noise[7, 0]) and np.array_equal(
-        sheet[2 * side :, :side], noise[33, 0]
-    )
-    assert side > 8 or np.array_equal(axis.frames[7], sheet)
-    live.pack([axis], films.sheet(film, 40), revision=1, unit="steps")
-    assert films.nearest(film, 68.0) == 7

@@ -1,11 +1,8 @@
-"""Maps: what is known of points, how they are chosen, compared and exported, what stands at a place of the plane."""
+"""Maps: what is known of points, what is sent of them, and how they are exported."""
 
 from __future__ import annotations
 
 import io
-import itertools
-import json
-import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,22 +12,20 @@ import numpy as np
 import pytest
 import torch
 from coded import run_of, save_coded, save_waves
+from mapped import array, digits_run, opened, shown, some_of
 from PIL import Image
 
 import trainer
 from explorer import cloud as clouds
-from explorer import exports, figures, nearness, projection, query, selection, waves
+from explorer import exports, projection, waves
 from explorer import map as canvas
-from explorer.atlas import Projected, Shown
 from explorer.cloud import Cloud, Column
-from explorer.nearness import Plane
 from explorer.opened import Run
-from explorer.selection_figures import classes, effects
 
 
 @pytest.fixture(scope="module")
 def digits() -> Run:
-    return run_of(trainer.root() / "vae-digits")
+    return digits_run()
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +34,8 @@ def train(digits: Run) -> trainer.Images:
 
 
 @pytest.fixture(scope="module")
-def some(digits: Run, train: trainer.Images) -> Cloud:
-    return clouds.from_images(digits, train, "train", 300, lambda done: None)
-
-
-def shown(cloud: Cloud, places: np.ndarray | None = None, **more: Any) -> Shown:
-    found = projection.pca(cloud.points) if places is None else places
-    return Shown(cloud, "points", Projected(found, "PCA", "pca", linear=places is None, **more), "key")
-
-
-def opened(packet: bytes) -> tuple[dict[str, Any], bytes]:
-    (length,) = struct.unpack("<I", packet[:4])
-    return json.loads(packet[4 : 4 + length]), packet[4 + length :]
-
-
-def array(packet: bytes, part: dict[str, Any], kind: Any = np.uint8) -> np.ndarray:
-    body = opened(packet)[1]
-    size = int(np.prod(part["shape"]))
-    return np.frombuffer(body[part["offset"] : part["offset"] + size], kind)
+def some(digits: Run) -> Cloud:
+    return some_of(digits)
 
 
 # -- points ------------------------------------------------------------------------------------------------------------
@@ -237,18 +216,6 @@ def test_what_a_browser_means_is_read() -> None:
     assert report.chosen and (report.chosen.point, report.chosen.hidden) == (4, [2])
 
 
-# -- selections --------------------------------------------------------------------------------------------------------
-
-
-def test_inside_a_polygon_that_is_not_convex() -> None:
-    horseshoe = np.array([[0, 0], [3, 0], [3, 3], [2, 3], [2, 1], [1, 1], [1, 3], [0, 3]])
-    places = np.array([[0.5, 2], [1.5, 2], [2.5, 2], [1.5, 0.5], [4, 0.5], [-1, 0.5], [1.5, 5]])
-    assert selection.inside(horseshoe, places).tolist() == [True, False, True, True, False, False, False]
-    assert selection.inside(horseshoe[::-1], places).tolist() == selection.inside(horseshoe, places).tolist()
-    with pytest.raises(ValueError, match=r"expected finite \(v, 2\)"):
-        selection.inside(np.array([[0, np.inf]]), places)
-
-
 def test_hidden_classes_are_not_selected(some: Cloud) -> None:
     view = shown(some)
     everywhere = [(-1e3, -1e3), (1e3, -1e3), (1e3, 1e3), (-1e3, 1e3)]
@@ -259,106 +226,6 @@ def test_hidden_classes_are_not_selected(some: Cloud) -> None:
     assert view.selected(chosen.model_copy(update={"polygon": [(1e3, 1e3), (2e3, 1e3), (2e3, 2e3)]})) is None
     point = view.selected(canvas.Chosen(revision="r", kind="point", number=1, point=7))
     assert point is not None and np.flatnonzero(point).tolist() == [7]
-
-
-COLUMNS = {
-    "class": Column("Class", np.array([0, 1, 2, 2, 1]), ("shirt", "T-shirt/top", "rock and roll")),
-    "error": Column("Error", np.array([1.0, 2, 3, 4, 4], np.float32), unit="nats"),
-    "position x": Column("Position x", np.array([0.0, -1.5, 2, 3, 4], np.float32)),
-}
-
-
-@pytest.mark.parametrize(("text", "rows"), [
-    ("class = shirt", [0]),
-    ("class = t-shirt/top", [1, 4]),
-    ('CLASS = "rock and roll"', [2, 3]),
-    ("class != shirt and error < 4", [1, 2]),
-    ("error>=3 and not class = t-shirt/top", [2, 3]),
-    ("error in top 1 %", [3, 4]),  # two are equally high
-    ("error in bottom 40 %", [0, 1]),
-    ("position x <= -1.5 or position x > 3", [1, 4]),
-    ("error = 1 or class = t-shirt/top and error = 4", [0, 4]),
-    ("(error = 1 or class = t-shirt/top) and error = 4", [4]),
-    ("not not error = 2", [1]),
-])  # fmt: skip
-def test_queries(text: str, rows: list[int]) -> None:
-    assert np.flatnonzero(query.select(text, COLUMNS)).tolist() == rows
-
-
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("", "A condition is expected, and nothing came"),
-    ("eror > 3", "There is no “eror” to choose by. Did you mean “error”?"),
-    ("error", "After “error” one of =, !="),
-    ("error >", "After “error >” a value is expected"),
-    ("error > big", "After “error >” a number is expected, and “big” came"),
-    ("error > nan", "a number is expected"),
-    ("class = 12", "“class” has no value “12”. There are: shirt"),
-    ("class > shirt", "“class” has no order"),
-    ("class in top 1 %", "“class” has no order"),
-    ("error in 1 %", "“top” or “bottom” is expected"),
-    ("error in top 0 %", "more than 0 %"),
-    ("error in top 5", "a share is expected"),
-    ("(error = 1", "opened and not closed"),
-    ("error = 1)", r"“\)” was not expected there"),
-    ("error = 1 class = shirt", "number is expected|not expected"),
-    ('error = "1', "cannot be read"),
-    ("error ! 1", "cannot be read"),
-    ("not " * 200 + "error = 1", "characters"),
-    ("(" * 40 + "error = 1", "levels deep"),
-])  # fmt: skip
-def test_a_query_that_cannot_be_read_says_why(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        query.select(text, COLUMNS)
-
-
-def test_the_highest_share_of_many() -> None:
-    column = Column("x", np.random.default_rng(0).permutation(1000).astype(np.float32))
-    found = query.select("x in top 1 %", {"x": column})
-    assert sorted(column.values[found]) == list(range(990, 1000))
-
-
-def test_effect_sizes_are_cohens_d() -> None:
-    points = np.array([[1.0, 5, 2], [3, 5, 2], [2, 5, 0], [4, 5, 4], [6, 5, 2]])
-    chosen = np.array([True, True, False, False, False])
-    found = selection.differences(points, chosen)
-    pooled = np.sqrt((1 * 2 + 2 * 4) / 3)  # variances 2 and 4
-    assert found.effect[0] == pytest.approx((2 - 4) / pooled)
-    assert np.isnan(found.effect[1]) and np.isnan(found.low[1])
-    assert found.effect[2] == 0 and found.order == [0, 2]
-
-
-def test_the_interval_is_seeded_and_covers_as_the_normal_one_does() -> None:
-    rng = np.random.default_rng(3)
-    points = rng.normal(size=(3000, 2)) + 7
-    chosen = np.arange(3000) < 1000
-    points[chosen, 0] += 0.8
-    found = selection.differences(points, chosen, seed=1)
-    again = selection.differences(points, chosen, seed=1)
-    assert np.array_equal(found.low, again.low)
-    assert not np.array_equal(found.low, selection.differences(points, chosen, seed=2).low)
-    assert found.low[0] < 0.8 < found.high[0] and found.low[1] < 0 < found.high[1]
-    spread = np.sqrt(1 / 1000 + 1 / 2000 + found.effect**2 / 6000)  # Hedges and Olkin 1985
-    assert (found.high - found.low) == pytest.approx(2 * 1.96 * spread, rel=0.25)
-
-
-@pytest.mark.parametrize("count", [0, 1, 9, 10])
-def test_too_few_points_are_not_compared(count: int) -> None:
-    with pytest.raises(ValueError, match="at least two"):
-        selection.differences(np.zeros((10, 2)), np.arange(10) < count)
-
-
-def test_counts_and_figures() -> None:
-    values, chosen = np.array([0, 1, 1, 3]), np.array([True, True, False, False])
-    counts = selection.class_counts(values, chosen, 4)
-    assert counts.tolist() == [[1, 1], [1, 2], [0, 0], [0, 1]]
-    drawn = classes(counts, ["a", "b", "c", "d"])
-    assert list(drawn.data[0].x)[:2] == ["a", "b"] and drawn.data[1].y.tolist() == [0, 1, 0, 1]
-    points = np.array([[0.0, 0], [1, 1], [5, 0.5], [6, 0.4]])
-    found = selection.differences(points, chosen)
-    figure = effects(found, ["z0", "z1"])
-    assert figure.data[0].x[0] == "z0" and figure.data[0].y[0] == pytest.approx(found.effect[0])
-    assert selection.spread_over(np.arange(100), 48)[[0, -1]].tolist() == [0, 99]
-    assert len(set(selection.spread_over(np.arange(100), 48))) == 48
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -394,131 +261,3 @@ def test_the_projector_s_files_fit_each_other(some: Cloud) -> None:
     assert not sprite[16:].any()
     for name in ("tensors.tsv", "metadata.tsv", "sprite.png", "single_image_dim: 8"):
         assert name in config
-
-
-# -- places ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_place_of_a_point_is_its_latent() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(50, 4)).astype(np.float32)
-    places = projection.pca(points)
-    plane = Plane(points, places)
-    found, distance = plane.latents(places[[7, 20]].astype(np.float64))
-    assert np.allclose(found, points[[7, 20]], atol=1e-3) and np.allclose(distance, 0, atol=1e-6)
-    far = plane.latents(np.array([[100.0, 0.0]]))[1]
-    assert plane.is_off(far).all() and not plane.is_off(distance).any()
-    own = np.sort(np.linalg.norm(places[:, None] - places[None], axis=-1), axis=1)[:, 1]
-    assert plane.reach == pytest.approx(np.percentile(own, 99), rel=1e-5)
-
-
-def test_two_dimensions_are_exact() -> None:
-    points = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    plane = Plane(points, points[:, (2, 0)], (2, 0))
-    found, _ = plane.latents(np.array([[0.25, -0.5]]))
-    assert found[0, 2] == np.float32(0.25) and found[0, 0] == np.float32(-0.5)
-
-
-def test_the_decode_of_a_place_is_that_of_its_latent(digits: Run, some: Cloud) -> None:
-    view = shown(some)
-    x, y = view.projected.places[11].tolist()
-    asked = canvas.Asked(revision=view.revision, point=11, place=(x, y), view=(x - 2, y - 1, x + 2, y + 1))
-    packed = view.peek(asked)
-    header, _ = opened(packed)
-    decode = digits.decode({"z": torch.from_numpy(some.points[11:12])})[0]
-    assert np.abs(array(packed, header["here"]).reshape(8, 8, 1).astype(int) - decode).max() <= 1
-    assert np.array_equal(array(packed, header["decode"]), array(packed, header["here"]))
-    images = some.pictures(np.array([11]))
-    assert images is not None and np.array_equal(array(packed, header["image"]), images.ravel())
-    assert header["distance"] == pytest.approx(0, abs=1e-2) and not header["off"]
-
-
-def test_a_grid_covers_the_view_from_the_top_left(some: Cloud) -> None:
-    view = shown(some)
-    asked = canvas.Asked(revision=view.revision, point=-1, place=None, view=(-4.0, -1.0, 4.0, 1.0))
-    packed = view.grid(asked)
-    assert packed is not None and len(packed) <= canvas.GRID_LIMIT + 50_000
-    header, _ = opened(packed)
-    rows, columns = header["rows"], header["columns"]
-    assert columns / rows == pytest.approx(4, rel=0.05) and rows * columns <= 576
-    pictures = array(packed, header["pictures"]).reshape(rows * columns, 8, 8, 1)
-    place = np.array([[-4 + 8 * 2.5 / columns, 1 - 2 * 1.5 / rows]])  # third cell of the second row
-    latents, _ = view.plane.latents(place)
-    assert np.abs(pictures[columns + 2].astype(int) - some.decoded(latents)[0]).max() <= 1
-    near = np.linalg.norm(some.points - latents, axis=1).min()
-    assert header["distances"][columns + 2] == pytest.approx(near, abs=1e-3)
-    assert view.grid(asked.model_copy(update={"view": (1.0, 0.0, 1.0, 1.0)})) is None
-
-
-def test_new_points_go_where_the_projection_puts_them(some: Cloud) -> None:
-    view = shown(some)
-    between = (some.points[3] + some.points[8])[None] / 2
-    places = view.projected.places
-    assert np.allclose(view.placed(between)[0], (places[3] + places[8]) / 2, atol=1e-4)  # linear
-    axes = Shown(some, "", Projected(some.points[:, (4, 1)], "", "", (4, 1)), "")
-    assert axes.placed(between)[0].tolist() == between[0, [4, 1]].tolist()
-    by_neighbours = shown(some, places=np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32))
-    assert np.allclose(by_neighbours.placed(some.points[5:6])[0], by_neighbours.projected.places[5], atol=1e-3)
-
-
-def test_neighbours_are_those_of_brute_force(some: Cloud) -> None:
-    near = nearness.in_latents(some, some.points[12], 6, own=12)
-    distances = np.linalg.norm(some.points - some.points[12], axis=1)
-    order = [row for row in np.argsort(distances, kind="stable") if row != 12][:6]
-    assert near.rows.tolist() == order and near.distances == pytest.approx(distances[order], rel=1e-4)
-
-    image = some.batch(np.array([12]))
-    spread = nearness.spread_of(some, image)
-    assert spread is not None and spread.shape == (10,)
-    with torch.no_grad():
-        _, log_variance = some.run.model.posterior(image)  # type: ignore[operator]
-    assert spread == pytest.approx((log_variance[0] / 2).exp().numpy(), rel=0.1)
-    scaled = np.linalg.norm((some.points - some.points[12]) / spread, axis=1)
-    near = nearness.in_latents(some, some.points[12], 6, spread, own=12)
-    assert near.rows.tolist() == [row for row in np.argsort(scaled, kind="stable") if row != 12][:6]
-    assert near.distances == pytest.approx(scaled[near.rows], rel=1e-4)
-
-    pixels = np.linalg.norm((some.batch(np.arange(300)) - image).flatten(1).numpy(), axis=1)
-    near = nearness.in_pixels(some, image, 6, own=12)
-    assert near.rows.tolist() == [row for row in np.argsort(pixels, kind="stable") if row != 12][:6]
-    assert near.distances == pytest.approx(pixels[near.rows], rel=1e-5)
-
-
-def test_a_code_without_a_posterior_has_no_spread() -> None:
-    run = run_of(trainer.root() / "pca-digits")
-    cloud = clouds.from_images(run, run.images, "test", 4, lambda done: None)
-    assert nearness.spread_of(cloud, cloud.batch(np.array([0]))) is None
-
-
-# -- colours -----------------------------------------------------------------------------------------------------------
-
-CONES = {  # Machado et al. 2009, severity 1
-    "full": np.eye(3),
-    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
-                            [-0.003882, -0.048116, 1.051998]]),
-    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
-                              [-0.011820, 0.042940, 0.968881]]),
-}  # fmt: skip
-XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
-
-
-def linear(colours: Sequence[str]) -> np.ndarray:
-    values = np.array([[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in colours])
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-@pytest.mark.parametrize("vision", CONES)
-def test_classes_are_told_apart(vision: str) -> None:
-    xyz = np.clip(linear(figures.CLASSES) @ CONES[vision].T, 0, 1) @ XYZ.T / np.array([0.95047, 1, 1.08883])
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], -1)
-    assert len(lab) == 10
-    assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(lab, 2)) > 15  # ΔE 1976
-
-
-def test_classes_are_seen_on_both_themes() -> None:
-    bright = linear(figures.CLASSES) @ XYZ[1]
-    dark = float((linear(["#0E1117"]) @ XYZ[1])[0])
-    assert (1.05 / (bright + 0.05) > 1.7).all() and ((bright + 0.05) / (dark + 0.05) > 2.9).all()

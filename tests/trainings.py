@@ -12,6 +12,9 @@ from typing import Any
 from explorer import jobs
 from explorer.job import ALIVE, Job
 
+QUICK = {"hidden": (16,), "size": 200, "batch": 32, "data": "digits"}
+ENDLESS = {**QUICK, "steps": 10_000_000, "every": 50}
+
 
 def working_for(home: Path) -> list[int]:
     """The numbers of the processes that were started with this folder as the person's, whoever started them."""

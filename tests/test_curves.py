@@ -1,0 +1,71 @@
+"""Curves of a training and films of its pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trainer
+from explorer import curves, films, live
+
+HISTORY: list[dict[str, Any]] = [
+    {
+        "step": 10,
+        "seconds": 1.0,
+        "loss": 9.0,
+        "kl/z": [1.0, 3.0],
+        "beta": 1.0,
+        "rate": 1e-3,
+        "images_per_second": 320.0,
+    },
+    {"step": 12, "order": 1, "changed": {"beta": 2.0}},
+    {"step": 13, "order": 2, "refused": "no"},
+    {
+        "step": 20,
+        "seconds": 2.0,
+        "loss": 7.0,
+        "kl/z": [0.5, 2.0],
+        "beta": 2.0,
+        "rate": 1e-3,
+        "images_per_second": 320.0,
+    },
+    {"step": 25, "order": 3, "stopped": True},
+]
+
+
+def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
+    figure = curves.terms(HISTORY, ["beta"], {})
+    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert drawn == {"loss": ([10, 20], [9, 7]), "kl/z, summed": ([10, 20], [4, 2.5])}
+    assert [shape.x0 for shape in figure.layout.shapes] == [12, 25]
+    assert [note.text for note in figure.layout.annotations] == ["beta = 2", "stopped"]
+    heat = curves.per_dimension(HISTORY)
+    assert heat and list(heat.data[0].y) == ["z0", "z1"] and np.array(heat.data[0].z).tolist() == [[1, 0.5], [3, 2]]
+    assert curves.per_dimension([{"step": 1, "loss": 1.0}]) is None
+    assert curves.pace(HISTORY, 32, 40) == (20, 320.0, 2.0)
+    assert curves.pace([], 32, 40) is None
+    both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")
+    assert [list(trace.y) for trace in both.data] == [[1, 2], [2]]
+
+
+def test_words_for_times_and_sizes() -> None:
+    assert [curves.duration(value) for value in (12.4, 200, 7500)] == ["12 s", "3 min 20 s", "2 h 5 min"]
+    assert [curves.size(value) for value in (10, 12e6, 3.4e9)] == ["1 MB", "12 MB", "3.4 GB"]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (40, 3)])
+def test_a_film_is_an_axis_of_training_steps(side: int, channels: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (41, 8, side, side, channels), np.uint8)
+    film = trainer.Film(noise[0], [*range(0, 410, 10)], list(noise), list(noise[::-1]))
+    axis = films.axis(film, 400.0)
+    assert axis.stops.tolist() == film.steps and axis.frames is not None and axis.frames.nbytes <= live.LIMIT // 2
+    sheet = films.sheet(film, 7)
+    assert sheet.shape == (3 * side, 8 * side, channels)
+    assert np.array_equal(sheet[side : 2 * side, :side], noise[7, 0]) and np.array_equal(
+        sheet[2 * side :, :side], noise[33, 0]
+    )
+    assert side > 8 or np.array_equal(axis.frames[7], sheet)
+    live.pack([axis], films.sheet(film, 40), revision=1, unit="steps")
+    assert films.nearest(film, 68.0) == 7

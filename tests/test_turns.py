@@ -1,0 +1,55 @@
+"""The line for a device: one job at a time, in an order that can be changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from commandline import REPOSITORY, environment
+from trainings import ENDLESS, reaches, until
+
+import trainer
+from explorer import jobs
+from explorer.job import (
+    RUNNING,
+    WAITING,
+)
+from trainer import turns
+
+
+def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None:
+    first = jobs.start("first", "vae", ENDLESS, device="cpu")
+    reaches(first, RUNNING)
+    second, third, fourth = (jobs.start(name, "vae", ENDLESS, device="cpu") for name in ("second", "third", "fourth"))
+    for job in (second, third, fourth):
+        reaches(job, WAITING)
+    assert set(trainer.waiting("cpu")) == {second.folder, third.folder, fourth.folder}
+    trainer.reorder("cpu", [second.folder, third.folder, fourth.folder])
+    jobs.move_up(third)
+    assert trainer.waiting("cpu") == [third.folder, second.folder, fourth.folder]
+    jobs.cancel(second)
+    until(lambda: trainer.waiting("cpu") == [third.folder, fourth.folder])
+    assert jobs.find("second") is None and not (places / "checkpoints" / "second").exists()
+    os.kill(first.pid, signal.SIGKILL)  # the system releases its lock
+    reaches(third, RUNNING)
+    assert fourth.state() == WAITING and trainer.waiting("cpu") == [fourth.folder]
+    os.kill(fourth.pid, signal.SIGKILL)
+    until(lambda: trainer.waiting("cpu") == [])
+
+
+def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places: Path) -> None:
+    for _ in range(2):
+        with turns.turn("cuda:0", places / "alone"):
+            assert trainer.waiting("cuda:0") == []
+    code = "import pathlib\nfrom trainer import turns\n"
+    code += "with turns.turn('cuda:0', pathlib.Path('held')): print('in', flush=True); input()"
+    with turns.turn("cuda:1", places / "other"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout and process.stdout.readline() == "in\n"  # another device is another line
+        process.communicate("\n", timeout=60)
