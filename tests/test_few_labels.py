@@ -172,10 +172,9 @@ def test_m2_on_the_latents_of_a_vae_tells_digits(base: Path) -> None:
     summary = trainer.load_summary(base / "semi_supervised")
     assert test.labels is not None
     pairs, counts = torch.stack([test.labels.long(), best]).unique(dim=1, return_counts=True)
-    assert summary.confusion["y"].sum() == counts.sum()
-    assert (
-        summary.confusion["y"].dtype == np.uint32 and summary.confusion["y"][tuple(pairs)].tolist() == counts.tolist()
-    )
+    table = summary.confusion["y"]
+    assert table.dtype == np.uint32 and table.sum() == counts.sum() == len(test)
+    assert table[tuple(pairs)].tolist() == counts.tolist()
     assert summary.errors["y"].rate == pytest.approx(error, abs=1e-4)
     said = str(summary.errors["y"])
     assert found.config.measured == {"test error of y": said}

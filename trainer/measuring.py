@@ -153,7 +153,7 @@ def effect(model: LatentModel, part: str) -> Tensor:
 
 
 def every_class(model: LatentModel) -> Iterator[dict[str, Tensor]]:
-    """A class for every part of classes, (1, k) one-hot: all that can come together. Without such parts, nothing once."""
+    """A class of each part of classes, (1, k) one-hot, in all combinations; without such a part, nothing, once."""
     parts = {name: kind.size for name, kind in model.space.items() if isinstance(kind, Label)}
     for chosen in itertools.product(*(torch.eye(size).to(model.device).split(1) for size in parts.values())):
         yield dict(zip(parts, chosen, strict=True))
