@@ -29,8 +29,8 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
     st.subheader(controls.literal(f"Classification by {own.name}"), anchor=False)
     st.caption(__doc__)
     address.say_where({"checkpoint": run.checkpoint.name})
-    halves = st.container(horizontal=True, gap="medium")
-    left, right = halves.container(width=576), halves.container(width=344)  # one under the other where there is no room
+    halves = st.container(horizontal=True, gap="small")
+    left, right = halves.container(width=560), halves.container(width=336)  # one under the other where there is no room
     left.plotly_chart(class_figures.confusion(own.confusion, own.class_names), config=CONFIG, height=520)
     with right:
         errors, labels = own.errors, own.labels
@@ -41,6 +41,8 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
         low, high = errors.interval
         told = f"{labels:,} labels" if labels else "the label of every image"
         st.caption(f"95 % interval {low:.2f} to {high:.2f} %, {errors.total:,} test images, told {told}")
+        if own.checkpoint.path != run.checkpoint.path:
+            st.caption(controls.literal(f"By a second stage on top of {run.checkpoint.name}, which stays as it is."))
         found = classification.alike(own, others) if labels else []
         if len(found) > 1:
             st.plotly_chart(class_figures.by_labels(found, own.name), config=CONFIG)
