@@ -27,7 +27,8 @@ def priors(found: Ellipses, names: Sequence[str]) -> Figure:
         traces.append({"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": colour, "width": 2},
                        "hoverinfo": "skip"})  # fmt: skip
         traces.append({"type": "scatter", "mode": "text", "x": found.centres[row, :1], "y": found.centres[row, 1:],
-                       "text": [f"<b>{name}</b>"], "textposition": "top center", "textfont": {"color": colour},
+                       "text": [f"<b>{name}</b>"], "textposition": "top right",
+                       "textfont": {"color": colour, "size": 15},
                        "hovertemplate": f"mean of p(z|{name})<extra></extra>"})  # fmt: skip
         if found.learned is not None:
             traces.append({"type": "scatter", "mode": "markers", "x": found.learned[row, :1],
@@ -76,5 +77,7 @@ def by_labels(found: Sequence[Told], own: str) -> Figure:
                 "text": [each.name for each in some], "marker": {"color": colour, "symbol": symbol, "size": 10},
                 "hovertemplate": "%{text}: %{y:.2f} % with %{x:,} labels<extra></extra>",
             })  # fmt: skip
+    told = sorted({each.labels for each in found if each.labels})
+    ticks = {"type": "log", "tickvals": told, "ticktext": [f"{labels:,}" for labels in told]}
     return figure(traces, "Test error by labels told, 95 % intervals", "labels told", "test error (%)",
-                  hovermode="closest", xaxis={"type": "log"}, yaxis={"rangemode": "tozero"})  # fmt: skip
+                  hovermode="closest", xaxis=ticks, yaxis={"rangemode": "tozero"})  # fmt: skip

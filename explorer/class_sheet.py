@@ -12,7 +12,7 @@ import trainer
 from explorer import geometry, pictures
 from explorer.classes import parts, prior
 from explorer.live import LIMIT, Axis
-from explorer.opened import Run
+from explorer.opened import Run, Track
 
 if TYPE_CHECKING:
     from trainer import Latent
@@ -98,9 +98,9 @@ class Sheet:
         half, column = divmod(column, self.styles)
         return self.run.plain(self.latents(values), (half * len(self.rows) + row) * self.styles + column)
 
-    def frames(self, axis: str, values: Values) -> np.ndarray:
-        """(21, …) the sheets while one axis runs through its stops, smaller where they must be."""
-        found = np.stack([self.pictures({**values, axis: float(stop)}) for stop in stops(axis)])
+    def frames(self, axis: str, values: Values, track: Track = iter) -> np.ndarray:
+        """(21, …) the sheets while one axis runs through its stops, smaller where they must be; `track` wraps them."""
+        found = np.stack([self.pictures({**values, axis: float(stop)}) for stop in track(stops(axis))])
         return self._laid(found, LIMIT - min(LIMIT // 2, found[0].nbytes))
 
     def _laid(self, sheets: np.ndarray, limit: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Checkpoints by how many labels they were told and how many test images they took for another class. No screen."""
+"""What took test images for which class, and how many labels that took: models, and second stages. No screen."""
 
 from __future__ import annotations
 
@@ -7,32 +7,61 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trainer
+from explorer.opened import Run
 
 if TYPE_CHECKING:
-    from trainer import Checkpoint, Errors
+    import numpy as np
+
+    from trainer import Checkpoint, Errors, Summary
 
 
 @dataclass(frozen=True)
 class Told:
-    """One checkpoint, and what it got wrong."""
+    """What infers classes, and what it got wrong."""
 
-    name: str
-    labels: int
+    name: str  # of a checkpoint, or CHECKPOINT/STAGE
+    checkpoint: Checkpoint  # or the stage's
     errors: Errors
+    confusion: np.ndarray  # (k, k) counts: rows the true class
+
+    @property
+    def labels(self) -> int | None:
+        """How many labels it was told; None: all of them."""
+        return self.checkpoint.config.data.labels
+
+    @property
+    def class_names(self) -> list[str]:
+        """What its k classes are called."""
+        return self.checkpoint.config.data.class_names or [str(label) for label in range(len(self.confusion))]
 
 
-def alike(own: Checkpoint, others: Sequence[Checkpoint]) -> list[Told]:
-    """This checkpoint and others of the same model on the same data that were told some of the labels and counted what
-    they got wrong, fewest labels first. One that cannot be read is left out.
+def of_run(run: Run) -> Told | None:
+    """The model of a checkpoint, or else the first stage in use on top of it that counted; None where nothing did."""
+    own = run.checkpoint
+    stages = [_read(each, f"{own.name}/{each.name}") for each in own.stages if each.name in run.model.stages]
+    return next(filter(None, [_counted(own, own.name, run.summary), *stages]), None)
+
+
+def alike(own: Told, others: Sequence[Checkpoint]) -> list[Told]:
+    """Where this was told some of the labels: it, and of others and of the stages on top of them those of the same
+    kind on the same data that were too, fewest labels first. One that cannot be read is left out.
     """
-    found = []
-    for each in (own, *others):
-        labels = each.config.data.labels
-        if each.config.model != own.config.model or each.config.data.name != own.config.data.name or not labels:
-            continue
-        try:
-            errors = trainer.load_summary(each.path).errors
-        except (ValueError, OSError):
-            continue
-        found += [Told(each.name, labels, counted) for counted in list(errors.values())[:1]]
-    return sorted(found, key=lambda one: one.labels)
+    each = [(other.name, other) for other in others]
+    each += [(f"{other.name}/{stage.name}", stage) for other in others for stage in other.stages]
+    wanted = own.checkpoint.config
+    found = [own, *(_read(one, name) for name, one in each
+                    if one.config.model == wanted.model and one.config.data.name == wanted.data.name)]  # fmt: skip
+    return sorted((one for one in found if one and one.labels), key=lambda one: one.labels or 0)
+
+
+def _read(checkpoint: Checkpoint, name: str) -> Told | None:
+    try:
+        return _counted(checkpoint, name, trainer.load_summary(checkpoint.path))
+    except (ValueError, OSError):
+        return None
+
+
+def _counted(checkpoint: Checkpoint, name: str, summary: Summary) -> Told | None:
+    for part, errors in summary.errors.items():
+        return Told(name, checkpoint, errors, summary.confusion[part])
+    return None

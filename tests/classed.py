@@ -30,3 +30,11 @@ def save_semi_supervised(folder: Path, labels: int) -> Run:
     few = ("--classifier", 16, "--warm-up", 10, "--labels", labels, "--steps", 20)
     assert call("train", "semi_supervised", *SMALL, *few, "--out", folder) == 0
     return run_of(folder)
+
+
+def save_stacked(folder: Path, labels: int = 40) -> Run:
+    """Real numbers without a class, and on top of them what tells classes from few labels."""
+    assert call("train", "vae", *SMALL, "--steps", 20, "--out", folder) == 0
+    few = ("--hidden", 8, "--classifier", 16, "--warm-up", 10, "--labels", labels, "--steps", 20, "--device", "cpu")
+    assert call("stage", "semi_supervised", folder, *few) == 0
+    return run_of(folder)

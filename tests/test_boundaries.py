@@ -42,7 +42,7 @@ ORDER: dict[str, float] = {  # a module may import from lower ranks only; pages 
     "explorer.class_choices": 1.7,
     "explorer.class_figures": 1.6,
     "explorer.class_sheet": 1.6,
-    "explorer.classification": 0.5,
+    "explorer.classification": 1.5,
     "explorer.codes": 1.4,
     "explorer.levels": 1.4,
     "explorer.level_figures": 2,

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from classed import save_conditional, save_mixture, save_semi_supervised
+from classed import save_conditional, save_mixture, save_semi_supervised, save_stacked
+from coded import run_of
+from commandline import call
 from scipy.stats import multivariate_normal
 
 import trainer
@@ -241,7 +243,9 @@ def test_geometry_of_classes() -> None:
 
 def test_errors_by_labels_are_of_the_same_model_and_data(few: list[Run], conditional: Run) -> None:
     own, other = few
-    found = classification.alike(own.checkpoint, [other.checkpoint, conditional.checkpoint])
+    told = classification.of_run(own)
+    assert told
+    found = classification.alike(told, [other.checkpoint, conditional.checkpoint])
     assert [(each.name, each.labels) for each in found] == [("told-20", 20), ("told-40", 40)]
     assert found[1].errors.wrong == own.summary.errors["y"].wrong
     drawn = class_figures.by_labels(found, "told-40")
@@ -250,6 +254,26 @@ def test_errors_by_labels_are_of_the_same_model_and_data(few: list[Run], conditi
     low, high = own.summary.errors["y"].interval
     assert trace.y[0] + trace.error_y.array[0] == pytest.approx(high)
     assert trace.y[0] - trace.error_y.arrayminus[0] == pytest.approx(low)
+
+
+def test_a_stage_that_tells_classes_stands_beside_models_that_do(few: list[Run], tmp_path: Path) -> None:
+    stacked = save_stacked(tmp_path / "stacked", 30)
+    told = classification.of_run(stacked)
+    assert told and told.name == "stacked/semi_supervised" and told.labels == 30
+    assert told.confusion.sum() == told.errors.total and told.class_names == list("0123456789")
+    found = classification.alike(told, [run.checkpoint for run in few])
+    assert [each.name for each in found] == ["told-20", "stacked/semi_supervised", "told-40"]
+    model = classification.of_run(few[0])
+    assert model and classification.alike(model, [stacked.checkpoint])[0].name == "stacked/semi_supervised"
+    (tmp_path / "stacked/semi_supervised/summary.npz").write_bytes(b"no archive")
+    assert classification.of_run(stacked) is None and classification.alike(model, [stacked.checkpoint]) == [model]
+
+
+def test_a_stage_of_other_weights_tells_nothing(tmp_path: Path) -> None:
+    folder = save_stacked(tmp_path / "stacked").checkpoint.path
+    assert call("resume", folder, "--steps", 1, "--device", "cpu") == 0
+    run = run_of(folder)
+    assert "was trained on other weights" in run.model.refused[0] and classification.of_run(run) is None
 
 
 def test_the_confusion_matrix_has_its_counts_written_in(few: list[Run]) -> None:

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 from canvas import READY, drag, shown
-from classed import save_conditional, save_mixture, save_semi_supervised
+from classed import save_conditional, save_mixture, save_semi_supervised, save_stacked
 from conftest import served
 from playwright.sync_api import Page, expect
 from scripts import open_at
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer.class_sheet import BY_CLASS, TEMPERATURE, Sheet
+from explorer import progress
+from explorer.class_sheet import BY_CLASS, STOPS, TEMPERATURE, Sheet
 from explorer.opened import Run
 
 PAGES = ("traversals", "samples", "reconstruct", "map", "paths", "classes", "swap", "classification", "codebook")
@@ -32,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_conditional(place / "conditional")
     save_mixture(place / "mixture")
     save_semi_supervised(place / "told", 40)
+    save_stacked(place / "stacked", 50)
     return place
 
 
@@ -46,6 +49,7 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(("name", "there"), [
     ("conditional", OF_CLASSES), ("mixture", FIRST), ("told", OF_CLASSES | {"classification"}),
+    ("stacked", FIRST | {"classification"}),
 ])  # fmt: skip
 def test_every_page_opens_that_shows_such_a_model(name: str, there: set[str], opened: Any) -> None:
     pages = {page: opened(page, name) for page in PAGES}
@@ -92,6 +96,14 @@ def test_samples_of_a_class(opened: Any) -> None:
     assert app.session_state["samples"][1].label is None
 
 
+def test_the_first_sheet_says_how_long_it_takes(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(DeltaGenerator, "progress", lambda self, share, text: said.append(text))
+    assert not opened("classes", "conditional").exception
+    assert len(said) == STOPS - 1 and said[0].startswith(f"Decoding the classes: 1 of {STOPS} stops, ")
+
+
 def test_a_swap_is_of_the_class_beside_it(opened: Any) -> None:
     app = opened("swap", "conditional")
     box = next(box for box in app.selectbox if box.label == "As class")
@@ -107,6 +119,16 @@ def test_the_classification_says_its_error(opened: Any, folder: Path) -> None:
     errors = trainer.load_summary(folder / "told").errors["y"]
     assert app.metric[0].value == f"{errors.rate:.2f} %"
     assert any(f"{errors.total} test images, told 40 labels" in caption.value for caption in app.caption)
+
+
+def test_the_classification_of_a_stage_is_that_of_its_checkpoint(opened: Any, folder: Path) -> None:
+    app = opened("classification", "stacked")
+    summary = trainer.load_summary(folder / "stacked/semi_supervised")
+    assert app.metric[0].value == f"{summary.errors['y'].rate:.2f} %"
+    assert any("told 50 labels" in caption.value for caption in app.caption)
+    assert "stacked/semi" in app.subheader[0].value
+    (matrix,) = (json.loads(chart.proto.spec)["data"][0] for chart in app.get("plotly_chart"))
+    assert matrix["text"] == [[str(n) if n else "" for n in row] for row in summary.confusion["y"]]
 
 
 # -- the form of a training --------------------------------------------------------------------------------------------

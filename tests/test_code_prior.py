@@ -39,8 +39,8 @@ class Grid(LatentModel):
 def build(h: int, w: int, size: int, classes: int = 0, **options: Any) -> CodePrior:
     """A prior that is far from uniform."""
     torch.manual_seed(0)
-    chosen = CodePriorOptions.read({**SMALL, "conditional": classes > 0, **options})
-    prior = CodePrior(Grid(h, w, size), chosen, classes)
+    chosen = CodePriorOptions.read({**SMALL, "conditional": classes > 0, "classes": classes, **options})
+    prior = CodePrior(Grid(h, w, size), chosen)
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -181,7 +181,7 @@ def test_it_reaches_the_entropy_of_a_markov_chain() -> None:
         codes = markov_codes(count, 3, 4, chain, start, seed)
         sets.append(Images("chain", codes[:, None].to(torch.uint8)))
     torch.manual_seed(0)
-    prior = CodePrior(base, CodePriorOptions.read({**SMALL, "width": 32}), 0)
+    prior = CodePrior(base, CodePriorOptions.read({**SMALL, "width": 32}))
     images, test = (prior.images_of(base, images) for images in sets)
     for _ in train(prior, images, TrainOptions(steps=300, batch=64, rate=1e-2, every=300)):
         pass
@@ -199,8 +199,10 @@ def test_a_class_that_says_all_leaves_nothing_and_unknown_leaves_its_entropy() -
     pixels = labels.view(-1, 1, 1, 1).expand(-1, 1, 2, 2).to(torch.uint8)
     base = Grid(2, 2, 3)
     torch.manual_seed(0)
-    prior = CodePrior(base, CodePriorOptions.read({**SMALL, "conditional": True}), 3)
-    images = prior.images_of(base, Images("classes", pixels, labels, ("a", "b", "c")))
+    known = Images("classes", pixels, labels, ("a", "b", "c"))
+    options = CodePrior.fitted(CodePriorOptions.read({**SMALL, "conditional": True}), known)
+    prior = CodePrior(base, options)
+    images = prior.images_of(base, known)
     assert images.shape == prior.shape == (1, 2, 2) and torch.equal(
         images.batch(torch.arange(3))[:, 0, 0, 0], labels[:3]
     )
@@ -250,9 +252,11 @@ def test_a_model_without_codes_is_refused() -> None:
     vae = models.get("vae")
     model = vae((1, 8, 8), vae.Options.read({"hidden": (4,)}))
     with pytest.raises(ValueError, match=r"one part of codes; this one has z \(Gaussian\)"):
-        CodePrior(model, CodePriorOptions.read(SMALL), 0)
-    with pytest.raises(ValueError, match="conditional came as True, but the data set has no classes"):
-        CodePrior(Grid(2, 2, 3), CodePriorOptions.read({**SMALL, "conditional": True}), 0)
+        CodePrior(model, CodePriorOptions.read(SMALL))
+    with pytest.raises(ValueError, match="classes came as 0: a data set, or a number, must say how many there are"):
+        CodePrior(Grid(2, 2, 3), CodePriorOptions.read({**SMALL, "conditional": True}))
+    with pytest.raises(ValueError, match="classes came as 3, but has no effect without conditional"):
+        CodePriorOptions.read({**SMALL, "classes": 3})
     with pytest.raises(ValueError, match="width 16 is no multiple of heads 3"):
         CodePriorOptions.read({"width": 16, "heads": 3})
 

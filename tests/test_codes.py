@@ -311,7 +311,7 @@ def test_figures_say_what_they_count(run: Run) -> None:
 def test_a_learned_prior_gives_samples_of_a_class(run: Run) -> None:
     model = trainer.load(run.checkpoint.path)
     torch.manual_seed(0)
-    prior = CodePrior(model, CodePriorOptions(width=8, layers=1, heads=2, conditional=True), 10).eval()
+    prior = CodePrior(model, CodePriorOptions(width=8, layers=1, heads=2, conditional=True, classes=10)).eval()
     assert not run.has_prior and "no sample of the model" in run.sample_note and run.known_classes == []
     model.attach("code_prior", prior)
     other = Run(run.checkpoint, model, run.summary)

@@ -19,6 +19,7 @@ import trainer
 from trainer import checkpoint, data, forecast
 from trainer.data import Images
 from trainer.likelihood import log_weights
+from trainer.measuring import effect
 from trainer.models.cvae import CVAE, CVAEOptions
 from trainer.probability import kl_between, log_mean_exp
 from trainer.train import TrainOptions, evaluate, train
@@ -109,6 +110,21 @@ def test_what_is_summed_over_pixels_and_dimensions() -> None:
         logits = model.decoder(torch.cat([z, y.expand(3, -1)], 1)).flatten(1)
         log_p = x[at].flatten() * logits.sigmoid().log() + (1 - x[at].flatten()) * (1 - logits.sigmoid()).log()
         torch.testing.assert_close(terms["reconstruction"][at], -log_p.sum(1).mean())
+
+
+@torch.no_grad()
+def test_the_effect_of_a_dimension_is_the_mean_over_classes_where_each_lies() -> None:
+    model = tiny(prior="dependent")
+    changes = torch.zeros(K, D)
+    for label in range(K):
+        for dim in range(D):
+            ends = model.prior_mean[label].repeat(2, 1)
+            ends[0, dim] -= 1
+            ends[1, dim] += 1
+            low, high = model.decode({"y": one_hot(label, 2), "z": ends})
+            changes[label, dim] = (high - low).square().sum()
+    torch.testing.assert_close(effect(model, "z"), changes.mean(0))
+    assert changes.std(0).min() > 0.05 * changes.mean()  # so that it matters which class, and where
 
 
 # ---- the class that is not given

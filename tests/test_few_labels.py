@@ -169,11 +169,18 @@ def test_m2_on_the_latents_of_a_vae_tells_digits(base: Path) -> None:
     best = model.stages["semi_supervised"].encode(z[:, None, None])["y"].argmax(1)
     error = 100 * float((best != test.labels).float().mean())
     assert error < 40
-    arrays = trainer.load_summary(base / "semi_supervised").arrays
-    assert float(arrays["figures/test error"]) == pytest.approx(error, abs=1e-4)
-    assert float(arrays["figures/labels told"]) == 50
-    assert found.config.measured == {"test error": f"{error:.2f} %"}
-    assert f"* test error: {error:.2f} %\n" in (base / "semi_supervised" / "README.md").read_text(encoding="utf-8")
+    summary = trainer.load_summary(base / "semi_supervised")
+    assert test.labels is not None
+    pairs, counts = torch.stack([test.labels.long(), best]).unique(dim=1, return_counts=True)
+    table = summary.confusion["y"]
+    assert table.dtype == np.uint32 and table.sum() == counts.sum() == len(test)
+    assert table[tuple(pairs)].tolist() == counts.tolist()
+    assert summary.errors["y"].rate == pytest.approx(error, abs=1e-4)
+    said = str(summary.errors["y"])
+    assert found.config.measured == {"test error of y": said}
+    card = (base / "semi_supervised" / "README.md").read_text(encoding="utf-8")
+    assert f"* test error of `y`: {said}, Wilson's 95 % interval" in card and "with 50 labels told" in card
+    assert found.config.options["classes"] == 10  # as the data set has
 
 
 def test_it_learns_from_draws_and_is_measured_at_means(base: Path) -> None:
@@ -203,12 +210,20 @@ def test_it_stands_on_one_gaussian_and_classes(
     assert "stands on a model with one Gaussian part" in said and "y (Label), z (Gaussian)" in said
     plain = ["--data", unlabelled, "--hidden", 8, "--steps", 1, "--device", "cpu", "--out", tmp_path / "plain"]
     assert call("train", "vae", *plain) == 0
-    assert "the data set has none" in refused(capsys, "stage", "semi_supervised", tmp_path / "plain")
+    said = refused(capsys, "stage", "semi_supervised", tmp_path / "plain")
+    assert 'data set "plain.npz" has no labels' in said
+    said = refused(capsys, "stage", "semi_supervised", tmp_path / "plain", "--labels", 20)
+    assert 'labels came as 20, but data set "plain.npz" has none' in said
+    assert not (tmp_path / "plain/semi_supervised").exists()
 
 
 def test_it_has_as_many_classes_as_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = ["--data", "digits", "--hidden", 8, "--steps", 1, "--device", "cpu", "--out", tmp_path / "plain"]
     assert call("train", "vae", *plain) == 0
-    said = refused(capsys, "stage", "semi_supervised", tmp_path / "plain", "--classes", 7)
-    assert "classes came as 7, but the data set has 10" in said
+    for more, said in {
+        ("--classes", 7): 'classes came as 7, but data set "digits" has 10',
+        ("--labels", 9): 'labels came as 9, fewer than the 10 classes of "digits"',
+        ("--labels", 9999): 'labels came as 9,999, but "digits" has',
+    }.items():
+        assert said in refused(capsys, "stage", "semi_supervised", tmp_path / "plain", *more)
     assert not (tmp_path / "plain/semi_supervised").exists()

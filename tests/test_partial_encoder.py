@@ -36,7 +36,7 @@ def stage(masks: str = "mixed", components: int = 1) -> tuple[LatentModel, Parti
     kind = models.get("vae")
     model = kind((1, 8, 8), kind.Options.read({"hidden": (8,), "latents": 2})).eval()
     options = PartialEncoderOptions.read({"hidden": (8,), "components": components, "masks": masks})
-    return model, PartialEncoder(model, options, 0)
+    return model, PartialEncoder(model, options)
 
 
 def test_the_folder_says_what_it_is_worth(base: Path) -> None:

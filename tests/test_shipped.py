@@ -149,11 +149,26 @@ def test_a_partial_encoder_proposes_better_than_the_prior(stage: trainer.Checkpo
     assert {path.name for path in stage.path.iterdir()} - OF_A_RUN == FILES - {"preview.png"}
     assert (stage.path / "model.safetensors").stat().st_size < 3e6
     model = trainer.load(stage.path.parent)
-    assert list(model.stages) == ["partial_encoder"] and model.refused == []
+    assert "partial_encoder" in model.stages and model.refused == []
     figures = trainer.load_summary(stage.path).arrays
     ours, priors = (figures[f"figures/effective draws of 1,000 from {name}"] for name in ("it", "the prior"))
     assert ours > 3 * priors
     assert stage.config.command in (stage.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("stage", stages_called("semi_supervised"), ids=its_name)
+def test_classes_on_latents_are_told_better_than_on_pixels(stage: trainer.Checkpoint) -> None:
+    """Few labels on the latents of a VAE that saw all images beside the same number of them for M2 alone."""
+    assert {path.name for path in stage.path.iterdir()} - OF_A_RUN == FILES - {"preview.png"}
+    assert (stage.path / "model.safetensors").stat().st_size < 3e6
+    model = trainer.load(stage.path.parent)
+    assert "semi_supervised" in model.stages and model.refused == []
+    alone = named("semi-supervised-mnist")
+    assert stage.config.data.labels == alone.config.data.labels
+    errors, plain = (trainer.load_summary(found.path).errors["y"] for found in (stage, alone))
+    assert errors.interval[1] < plain.interval[0]
+    card = (stage.path / "README.md").read_text()
+    assert stage.config.command in card and str(errors) in card
 
 
 def named(name: str) -> trainer.Checkpoint:

@@ -127,10 +127,10 @@ def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
     """The figures that a short description shows: the ELBO, or the reconstruction where there is none, and how many
     codes are in use.
     """
-    errors = {f"test error of {part}": str(found) for part, found in summary.errors.items()}
     if "mean/kl" in summary.arrays:
         family = f" ({model.likelihood})" if model.likelihood else ""  # ELBOs of different ones do not compare
-        return {"ELBO": f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family, **errors}
+        bound = f"{-float(summary.arrays['mean/loss']):.1f} nats".replace("-", "−") + family
+        return {"ELBO": bound, **error_headline(summary)}
     used = {
         f"perplexity of {part}": f"{found.perplexity:.0f} of {len(found.usage):,}"
         for part, found in summary.codes.items()
@@ -139,6 +139,11 @@ def headline(model: LatentModel, summary: Summary) -> dict[str, str]:
         return {"bits per dimension": f"{bits_per_dimension(model, summary):.2f}", **used}
     unit = model.units.get("reconstruction", "nats")
     return {"reconstruction": f"{float(summary.arrays['mean/reconstruction']):.2f} {unit}", **used}
+
+
+def error_headline(summary: Summary) -> dict[str, str]:
+    """How many test images were taken for another class than theirs, for each part of classes, in a short line."""
+    return {f"test error of {part}": str(found) for part, found in summary.errors.items()}
 
 
 def bits_per_dimension(model: LatentModel, summary: Summary) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -57,8 +59,12 @@ def summarise(model: LatentModel, train: Images, test: Images) -> Summary:
     arrays["ids"] = rows[:MAPPED].numpy().astype(np.int32)
     arrays["points"] = whole["points"][:MAPPED].astype(np.float16)
     arrays |= quality(model, test) | term_arrays(model, test) | confusions(model, test)
-    halves = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
-    return Summary(halves)
+    return Summary(halved(arrays))
+
+
+def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of a summary with float32 in place of float64; counts stay counts."""
+    return {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
 
 
 def term_arrays(model: Trainable, test: Images) -> dict[str, np.ndarray]:
@@ -132,10 +138,22 @@ def _mean_or_nan(points: np.ndarray) -> np.ndarray:
 
 
 def effect(model: LatentModel, part: str) -> Tensor:
-    """(d,) squared change of the decoded image, summed over pixels, from −1 to 1 along each dimension at the mean."""
+    """(d,) squared change of the decoded image, summed over pixels, from −1 to 1 along each dimension at the prior's
+    mean; where a model tells classes, the mean of that over them, each at the mean of its own prior.
+    """
     kind = model.space[part]
     assert isinstance(kind, Gaussian)
-    ends = torch.cat([-torch.eye(kind.dims), torch.eye(kind.dims)]).to(model.device)
-    z = model.sample(len(ends), temperature=0.0)
-    low, high = model.decode({**z, part: ends}).chunk(2)
-    return (high - low).square().flatten(1).sum(1).cpu()
+    steps = torch.cat([-torch.eye(kind.dims), torch.eye(kind.dims)]).to(model.device)
+    changes = []
+    for given in every_class(model):
+        z = model.sample(len(steps), {name: y.expand(len(steps), -1) for name, y in given.items()}, temperature=0.0)
+        low, high = model.decode({**z, part: z[part] + steps}).chunk(2)
+        changes.append((high - low).square().flatten(1).sum(1).cpu())
+    return torch.stack(changes).mean(0)
+
+
+def every_class(model: LatentModel) -> Iterator[dict[str, Tensor]]:
+    """A class of each part of classes, (1, k) one-hot, in all combinations; without such a part, nothing, once."""
+    parts = {name: kind.size for name, kind in model.space.items() if isinstance(kind, Label)}
+    for chosen in itertools.product(*(torch.eye(size).to(model.device).split(1) for size in parts.values())):
+        yield dict(zip(parts, chosen, strict=True))

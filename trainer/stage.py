@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class Stage(Trainable):
     """Something that is trained on top of a model.
 
-    It is made of the model, options, and how many classes the data set has, 0 where it has none; it raises ValueError
-    for a model that it cannot stand on.
+    It is made of the model and of options that `fitted` has filled in; it raises ValueError for a model that it cannot
+    stand on.
     """
 
-    def __init__(self, base: LatentModel, options: Any, classes: int) -> None:
+    def __init__(self, base: LatentModel, options: Any) -> None:
         super().__init__(base.shape, options)
 
     def images_of(self, base: LatentModel, images: Images, track: Track[Tensor] = iter) -> Images:
@@ -48,7 +48,7 @@ def build(config: Config, base: LatentModel) -> Stage:
     from trainer import stages
 
     kind = stages.get(config.model)
-    return kind(base, kind.Options.read(config.options), len(config.data.class_names)).to(base.device)
+    return kind(base, kind.Options.read(config.options)).to(base.device)
 
 
 def load_base(folder: Path, config: Config, place: torch.device) -> LatentModel:

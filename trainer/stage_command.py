@@ -33,25 +33,28 @@ def run(name: str, arguments: list[str], prog: str) -> None:
 def train(name: str, folder: Path, chosen: Options) -> None:
     """Train a stage on top of the checkpoint in a folder, on the data that it was trained on.
 
-    Raises ValueError for options or a model that the stage does not take, or where it is there already; what loading
-    the checkpoint and its data raise.
+    Raises ValueError for options, a model or data that the stage does not take, or where it is there already; what
+    loading the checkpoint and its data raise.
     """
     from trainer.fit import fit
 
-    options, training, asked, told = read_all(chosen.model_dump(), stages.get(name).Options, TrainOptions, Run, Told)
+    kind = stages.get(name)
+    options, training, asked, told = read_all(chosen.model_dump(), kind.Options, TrainOptions, Run, Told)
     assert isinstance(training, TrainOptions) and isinstance(asked, Run) and isinstance(told, Told)
-    if told.labels is not None and not stages.get(name).labelled:
+    if told.labels is not None and not kind.labelled:
         raise ValueError(f"{name} is told no labels, so that --labels {told.labels} has no effect")
     where = device.choose(asked.device, asked.threads)
     base = checkpoint.describe(folder)
     out = folder / name
     few = {"labels": told.labels, "seed": training.seed} if told.labels else {}
+    source = base.config.data.model_copy(update=few)
+    options = kind.fitted(options, source.load("train"))
     config = Config(
         model=name,
         base=base.digest,
         options=options.model_dump(mode="json"),
         shape=base.config.shape,
-        data=base.config.data.model_copy(update=few),
+        data=source,
         training=training.model_dump(mode="json"),
         command=this_command(),
         trained=now(),

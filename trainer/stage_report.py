@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.card import laid_out, terms_table
+from trainer.card import error_headline, error_lines, laid_out, terms_table
 from trainer.config import Config
 from trainer.data import Images
 from trainer.files import write_text
-from trainer.measuring import MEASURED, term_arrays
+from trainer.latent import LatentModel
+from trainer.measuring import MEASURED, confusions, halved, term_arrays
 from trainer.stage import Stage
 from trainer.summary import Summary, save_summary
 from trainer.trainable import Figures
@@ -19,7 +20,9 @@ from trainer.trainable import Figures
 
 @dataclass(frozen=True)
 class StageReport:
-    """The config that says what was measured; the test terms and "figures/NAME" as a summary; and the card."""
+    """The config that says what was measured; the test terms, "figures/NAME", and "confusion/PART" of a stage that
+    tells classes, as a summary; and the card.
+    """
 
     config: Config
     summary: Summary
@@ -30,9 +33,11 @@ class StageReport:
         """Measure the weights as they stand; `name` is CHECKPOINT/STAGE, the images what it trains on."""
         figures = stage.figures(images, test)
         arrays = term_arrays(stage, test) | {f"figures/{what}": np.array(value) for what, (value, _) in figures.items()}
+        if isinstance(stage, LatentModel):
+            arrays |= confusions(stage, test)
         first = {what: shown(value, unit) for what, (value, unit) in list(figures.items())[:1]}
-        summary = Summary({what: array.astype(np.float32) for what, array in arrays.items()})
-        config = config.model_copy(update={"measured": first})
+        summary = Summary(halved(arrays))
+        config = config.model_copy(update={"measured": first or error_headline(summary)})
         return cls(config, summary, card(name, config, stage, summary, figures, test))
 
     def write(self, folder: Path) -> None:
@@ -57,6 +62,7 @@ def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Fig
     found = [
         *(f"* {what}: {shown(value, unit)}" for what, (value, unit) in figures.items()),
         *(f"* {what}: {value}" for what, value in stage.facts().items()),
+        *error_lines(config, summary),
     ]
     measured_on = f"{min(len(test), MEASURED):,} images of the test split"
     return laid_out(name, config, about, measured_on, terms_table(stage, summary), found)

@@ -2,14 +2,16 @@
 
 Measured on at most 10,000 images of the training split, but for the quantiles of the terms, which are the test
 split's. Arrays, by name: "kl/PART" (d,) mean nats per dimension where the model has a posterior; "effect/PART" (d,)
-mean squared change of the decoded image, summed over pixels, when a dimension goes from −1 to 1 at the mean;
+mean squared change of the decoded image, summed over pixels, when a dimension goes from −1 to 1 at the prior's mean, or
+at each class's and the mean of these;
 "variance/PART" (d,) of the posterior means; "percentiles/PART" (5, d) of them; "quantiles/TERM" (101,), and likewise of
 "psnr" (dB) and "ssim" of the decode of each image's code; "mean/TERM" and its standard error "stderr/TERM"; "points"
 (n, d), "labels" (n,), "ids" (n,) for the map; "class_means" (k, d); "look/…" what the images have in common
 (trainer.look.Look). A part of codes has "codes/PART/counts" (h, w, K), how often each code stands at each place, and
 "codes/PART/by_class" (k, K) where there are labels. A part of classes has "confusion/PART" (k, k) where the data set
 has as many: rows the true class of a test image, columns the most probable one.
-What a model or a stage measures of itself is "figures/NAME".
+What a model or a stage measures of itself is "figures/NAME"; the summary of a stage has this, its terms, and the
+confusion of its classes.
 """
 
 from __future__ import annotations

@@ -115,9 +115,10 @@ class Live {
     const beside = (original ? w * small + 16 : 0) + this.find(".row-names").offsetWidth;
     // Leave a phone room for the sliders, unless the picture is all there is.
     const tall = single && most === LARGE ? 0.45 * window.innerHeight : most;
-    const large = scale(w, h, Math.min(most, stage - beside), Math.min(most, tall));
+    const large = scale(w, h, Math.min(most, stage - beside), Math.min(most, tall), header.cells ? 2 : 1);
     sized(this.picture, w * large, h * large);
-    this.picture.style.imageRendering = large * window.devicePixelRatio < 1 ? "auto" : ""; // average, do not leave out
+    const whole = Number.isInteger(large * (window.devicePixelRatio || 1));
+    this.picture.style.imageRendering = whole ? "" : "auto"; // average: leave no pixel out, and draw none twice as wide
     this.find(".origin").hidden = !original;
     if (original) {
       const canvas = this.find(".origin canvas");

@@ -15,11 +15,12 @@ function nth({ shape: [, ...shape], pixels }, i) {
   return { shape, pixels: pixels.subarray(i * size, (i + 1) * size) };
 }
 
-// The largest zoom in CSS pixels at which each image pixel is a whole number of device pixels, or 1/2, 1/3, … of one.
-function scale(w, h, width, height = width) {
+// The largest zoom in CSS pixels at which each image pixel is a whole number of device pixels, or 1/2, 1/3, … of one; with
+// `steps` of 2 also one and a half device pixels, and so on.
+function scale(w, h, width, height = width, steps = 1) {
   const ratio = window.devicePixelRatio || 1;
   const free = Math.min(width / w, height / h) * ratio;
-  return (free >= 1 ? Math.floor(free) : 1 / Math.ceil(1 / Math.max(free, 1 / Math.max(w, h)))) / ratio;
+  return (free >= 1 ? Math.floor(steps * free) / steps : 1 / Math.ceil(1 / Math.max(free, 1 / Math.max(w, h)))) / ratio;
 }
 
 function sized(canvas, width, height) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from explorer import address, class_choices, class_figures, classes, controls, live, pictures
+from explorer import address, class_choices, class_figures, classes, controls, live, pictures, progress
 from explorer.class_sheet import Sheet, Values
 from explorer.figures import CONFIG
 from explorer.opened import Run
@@ -47,12 +47,16 @@ def _stage(run: Run) -> None:
         [names[row] for row in sheet.rows], sheet.titles,
     )  # fmt: skip
     wanted = event.wanted or sheet.first
-    live.canvas(
-        sheet.axes(values, {wanted: _frames(sheet, wanted, values)}), sheet.picture(values), key=canvas,
-        revision=revision, caption="a column is one style", cells=cells,
-        unit="Added to z in every column; 1 = one standard deviation of the p(z | y) that its z is drawn from",
-        fold_label="Dimensions that the data hardly use",
-    )  # fmt: skip
+    place, below = st.container(), st.container()  # so that a bar moves no canvas that is there
+    with below:
+        frames = _frames(sheet, wanted, values)
+    with place:
+        live.canvas(
+            sheet.axes(values, {wanted: frames}), sheet.picture(values), key=canvas,
+            revision=revision, caption="a column is one style", cells=cells,
+            unit="Added to z in every column; 1 = one standard deviation of the p(z | y) that its z is drawn from",
+            fold_label="Dimensions that the data hardly use",
+        )  # fmt: skip
     toolbar.download_button(
         "PNG", lambda: pictures.grid_png(list(sheet.pictures(values))), f"{run.checkpoint.name}-classes.png",
         "image/png", icon=":material/download:", on_click="ignore", help="The sheet on screen, as a picture",
@@ -66,7 +70,7 @@ def _frames(sheet: Sheet, axis: str, values: Values) -> np.ndarray:
     wanted = (sheet.run.checkpoint.digest, tuple(sheet.rows), sheet.prior, sheet.seed, sheet.towards, axis, *others)
     known, frames = st.session_state.get("classes/frames", (None, None))
     if known != wanted:
-        frames = sheet.frames(axis, values)
+        frames = sheet.frames(axis, values, progress.shown("Decoding the classes", "stops"))
         st.session_state["classes/frames"] = (wanted, frames)
     found: np.ndarray = frames
     return found

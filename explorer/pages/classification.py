@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer import address, class_figures, classification
+from explorer import address, class_figures, classification, controls
 from explorer.figures import CONFIG
 from explorer.opened import Run
 from trainer import Checkpoint
@@ -18,33 +18,34 @@ FITS = "counts what a model that infers classes takes for what"
 
 
 def fits(run: Run) -> bool:
-    """Whether the checkpoint counted the classes that it inferred."""
-    return bool(run.summary.errors)
+    """Whether the checkpoint, or a stage on top of it, counted the classes that it inferred."""
+    return classification.of_run(run) is not None
 
 
 def show(run: Run, others: Sequence[Checkpoint]) -> None:
     """The page of one checkpoint, and what others like it reached."""
-    st.subheader(f"Classification by {run.checkpoint.name}", anchor=False)
+    own = classification.of_run(run)
+    assert own
+    st.subheader(controls.literal(f"Classification by {own.name}"), anchor=False)
     st.caption(__doc__)
     address.say_where({"checkpoint": run.checkpoint.name})
-    part, errors = next(iter(run.summary.errors.items()))
-    halves = st.container(horizontal=True, gap="medium")
-    left, right = halves.container(width=576), halves.container(width=344)  # one under the other where there is no room
-    left.plotly_chart(
-        class_figures.confusion(run.summary.confusion[part], run.class_names(part)), config=CONFIG, height=520
-    )
+    halves = st.container(horizontal=True, gap="small")
+    left, right = halves.container(width=560), halves.container(width=336)  # one under the other where there is no room
+    left.plotly_chart(class_figures.confusion(own.confusion, own.class_names), config=CONFIG, height=520)
     with right:
+        errors, labels = own.errors, own.labels
         st.metric(
             "Test error", f"{errors.rate:.2f} %",
             help="Images whose most probable class by q(y|x) is not their label, of all test images",
         )  # fmt: skip
         low, high = errors.interval
-        labels = run.checkpoint.config.data.labels
         told = f"{labels:,} labels" if labels else "the label of every image"
         st.caption(f"95 % interval {low:.2f} to {high:.2f} %, {errors.total:,} test images, told {told}")
-        found = classification.alike(run.checkpoint, others)
+        if own.checkpoint.path != run.checkpoint.path:
+            st.caption(controls.literal(f"By a second stage on top of {run.checkpoint.name}, which stays as it is."))
+        found = classification.alike(own, others) if labels else []
         if len(found) > 1:
-            st.plotly_chart(class_figures.by_labels(found, run.checkpoint.name), config=CONFIG)
+            st.plotly_chart(class_figures.by_labels(found, own.name), config=CONFIG)
         elif labels:
             st.caption("Train the same model on the same data with another number of labels, and the errors are "
                        "compared here.")  # fmt: skip

@@ -17,7 +17,7 @@ TITLE = "Complete"
 ICON = ":material/extension:"
 NEEDS = "one"
 FITS = "fills in hidden pixels"
-LARGE, SMALL = 168, 140  # px, about, of a picture
+LARGE, SMALL = 160, 124  # px, about, of a picture
 WEIGHTED, LANGEVIN = "Weighted draws", "Langevin moves"
 
 

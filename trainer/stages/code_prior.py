@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainer import distributed
+from trainer import classes, distributed
+from trainer.classes import ClassOptions
 from trainer.data import Images
 from trainer.latent import Codes, LatentModel, tally
-from trainer.options import Options
 from trainer.stage import Stage
 from trainer.trainable import NOTHING, Figures, Piece, Shape, Track
 from trainer.transformer import Block, Past
@@ -32,7 +32,7 @@ ROWS = 256  # images that are encoded, or drawn, at once
 MEASURED = 10_000  # test images
 
 
-class CodePriorOptions(Options):
+class CodePriorOptions(ClassOptions):
     """The size of the transformer, and whether it knows classes."""
 
     width: int = Field(128, ge=4, le=2048, description="numbers at each place, a multiple of heads")
@@ -42,9 +42,11 @@ class CodePriorOptions(Options):
     conditional: bool = Field(False, description="learn p(codes | class) beside p(codes), from the data set's labels")
 
     @model_validator(mode="after")
-    def _divides(self) -> CodePriorOptions:
+    def _fits(self) -> CodePriorOptions:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.classes and not self.conditional:
+            raise ValueError(f"classes came as {self.classes}, but has no effect without conditional")
         return self
 
 
@@ -55,17 +57,21 @@ class CodePrior(Stage):
     labelled = True
     options: CodePriorOptions
 
-    def __init__(self, base: LatentModel, options: CodePriorOptions, classes: int) -> None:
-        super().__init__(base, options, classes)
+    @classmethod
+    def fitted(cls, options: CodePriorOptions, images: Images) -> CodePriorOptions:
+        return classes.fitted(options, images, whole=False) if options.conditional else options
+
+    def __init__(self, base: LatentModel, options: CodePriorOptions) -> None:
+        super().__init__(base, options)
         parts = {name: part for name, part in base.space.items() if isinstance(part, Codes)}
         if len(parts) != 1:
             there = ", ".join(f"{name} ({type(part).__name__})" for name, part in base.space.items())
             raise ValueError(f"code_prior stands on a model whose latent has one part of codes; this one has {there}")
-        if options.conditional and not classes:
-            raise ValueError("conditional came as True, but the data set has no classes")
+        if options.conditional and not options.classes:
+            raise ValueError("classes came as 0: a data set, or a number, must say how many there are")
         ((self.part, self.grid),) = parts.items()
         self.shape: Shape = (1, self.grid.h, self.grid.w)
-        self.known = classes if options.conditional else 0
+        self.known = options.classes if options.conditional else 0
         width, places = options.width, self.grid.h * self.grid.w
         self.codes = nn.Embedding(self.grid.size + 1, width)  # the last one stands before the first place
         self.places = nn.Embedding(places, width)

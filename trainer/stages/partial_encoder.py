@@ -46,8 +46,8 @@ class PartialEncoder(Proposer, Stage):
     Options = PartialEncoderOptions
     options: PartialEncoderOptions
 
-    def __init__(self, base: LatentModel, options: PartialEncoderOptions, classes: int) -> None:
-        super().__init__(base, options, classes)
+    def __init__(self, base: LatentModel, options: PartialEncoderOptions) -> None:
+        super().__init__(base, options)
         kinds = [type(part) for part in base.space.values()]
         if not isinstance(base, Density) or kinds != [Gaussian]:
             there = ", ".join(f"{name} ({type(part).__name__})" for name, part in base.space.items())

@@ -16,11 +16,9 @@ from torch import Tensor
 from trainer import distributed
 from trainer.data import Images
 from trainer.latent import Density, Gaussian, LatentModel
-from trainer.measuring import confusions
 from trainer.models.semi_supervised import SemiSupervised, SemiSupervisedOptions
 from trainer.stage import Stage
-from trainer.summary import Summary
-from trainer.trainable import NOTHING, Figures, Track
+from trainer.trainable import NOTHING, Track
 
 DRAWS = 8  # of q(z1|x) for each image, which training takes turns with
 ROWS = 256  # images that are encoded at once
@@ -43,7 +41,7 @@ class SemiSupervisedLatents(Stage, SemiSupervised):
     Options: ClassVar[type[LatentOptions]] = LatentOptions
     options: LatentOptions
 
-    def __init__(self, base: LatentModel, options: LatentOptions, classes: int) -> None:
+    def __init__(self, base: LatentModel, options: LatentOptions) -> None:
         parts = {name: part for name, part in base.space.items() if isinstance(part, Gaussian)}
         if len(base.space) != 1 or not parts or not isinstance(base, Density):
             there = ", ".join(f"{name} ({type(part).__name__})" for name, part in base.space.items())
@@ -51,12 +49,8 @@ class SemiSupervisedLatents(Stage, SemiSupervised):
                 "semi_supervised stands on a model with one Gaussian part that it has a posterior of, as a VAE's; this "
                 f"one has {there}"
             )
-        if not classes:
-            raise ValueError("semi_supervised learns classes, but the data set has none")
-        if options.classes not in (0, classes):
-            raise ValueError(f"classes came as {options.classes}, but the data set has {classes}: leave it out")
         ((self.part, gaussian),) = parts.items()
-        SemiSupervised.__init__(self, (1, 1, gaussian.dims), options.model_copy(update={"classes": classes}))
+        SemiSupervised.__init__(self, (1, 1, gaussian.dims), options)
 
     def images_of(self, base: LatentModel, images: Images, track: Track[Tensor] = iter) -> Images:
         """Of each image the mean of q(z1|x), and draws from it, (n, 1 + draws, 1, d), with the labels."""
@@ -78,18 +72,6 @@ class SemiSupervisedLatents(Stage, SemiSupervised):
 
     def each_class(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return super().each_class(x[:, :1])
-
-    def figures(self, images: Images, test: Images) -> Figures:
-        """The test error with its interval."""
-        found = Summary(confusions(self, test)).errors["y"]
-        low, high = found.interval
-        told = float((images.told >= 0).sum())
-        return {
-            "test error": (found.rate, "%"),
-            "test error, 95 % interval from": (low, "%"),
-            "test error, 95 % interval to": (high, "%"),
-            "labels told": (told, ""),
-        }
 
     def facts(self) -> dict[str, str]:
         return {
