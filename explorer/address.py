@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -144,6 +145,45 @@ def say_where(view: dict[str, str]) -> None:
         st.query_params.from_dict(view)
     st.session_state["address"] = view
     st.session_state["asked"] = view["checkpoint"]
+
+
+Widgets = Mapping[str, tuple[str, Mapping[str, Any] | int]]  # name in an address -> a widget's key, and its values by
+# what an address calls them, or the largest of whole numbers
+
+
+def follow_settings(run: Run, widgets: Widgets) -> None:
+    """In a whole run of the page, before its widgets: set them as the address says, unless this session wrote it there.
+    What it gets wrong is a sentence, and leaves a widget as it was.
+    """
+    asked = st.query_params.to_dict()
+    if asked == st.session_state.get("address") or asked.get("checkpoint") != run.checkpoint.name:
+        return
+    for name, (key, values) in widgets.items():
+        try:
+            if name in asked:
+                st.session_state[key] = _setting(name, asked[name], values)
+        except ValueError as error:
+            st.error(literal(f"A setting of the link is left out: {error}."))
+
+
+def _setting(name: str, text: str, values: Mapping[str, Any] | int) -> Any:
+    """What a widget is set to. Raises ValueError that says what the address should have had."""
+    if isinstance(values, int):
+        return _within(name, text, values)
+    if text not in values:
+        raise ValueError(f"{name} came as “{text[:20]}”, expected {' or '.join(values)}")
+    return values[text]
+
+
+def say_settings(run: Run, widgets: Widgets) -> None:
+    """After the widgets: put where they stand into the address."""
+    found = {}
+    for name, (key, values) in widgets.items():
+        value = st.session_state.get(key)
+        texts = [str(value)] if isinstance(values, int) else [text for text, each in values.items() if each == value]
+        if value is not None and texts:
+            found[name] = texts[0]
+    say_where({"checkpoint": run.checkpoint.name, **found})
 
 
 def go_to_view(run: Run, latent: dict[str, list[float]]) -> None:

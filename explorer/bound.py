@@ -121,11 +121,14 @@ def drawn(run: Run, seed: int) -> np.ndarray:
 
 def bounds(run: Run, image: np.ndarray, samples: int, track: Track) -> Bounds:
     """All bounds of a picture (h, w, c) in [0, 1], from `samples` draws of each kind."""
+    import torch
+
     model, x = cast("Density", run.model), _tensor(image)
     sizes = [size for size in RUNGS if size < samples] + [samples]
     with seeded():
-        own = trainer.bounds(model, x, sizes, False, 0, track, AT_ONCE)
-        prior = [] if sees_parts(run) else trainer.bounds(model, x, sizes, True, 0, track, AT_ONCE)
+        ours, naive = (torch.Generator().manual_seed(0) for _ in range(2))
+        own = trainer.bounds(model, x, sizes, ours, {}, track, AT_ONCE)
+        prior = [] if sees_parts(run) else trainer.prior_bounds(model, x, sizes, naive, track, AT_ONCE)
         known = trainer.exact_evidence(model, x)
     return Bounds(_rungs(own), _rungs(prior), None if known is None else float(known))
 

@@ -8,19 +8,25 @@ from typing import Any
 import streamlit as st
 
 from explorer import comparing, controls
-from explorer.comparing import BOUNDS, DIMENSIONS, TERMS, Measured, Row
+from explorer.comparing import BOUNDS, DECODES, DIMENSIONS, TERMS, Measured, Row
 from explorer.opened import place_of
 
 SAID = {
     TERMS: "Means over the test split (its first 10,000 images, where it has more), measured when the training ended. "
     "Nats per image; ± is the standard error; active dimensions are counted on training images.",
     BOUNDS: "From `evaluate`: L_S is the bound of S draws of q(z|x) per image, ELBO the mean of their log weights, "
-    "naive the estimate by draws of the prior; reconstruction and KL are the model's own terms on the same images. "
+    "all of them from the same draws; naive the estimate by draws of the prior; reconstruction and KL are the model's "
+    "own terms on the same images. "
     "Nats per image; ± is the standard error over images and draws.",
     DIMENSIONS: "From `evaluate`: scores from 0 to 1 of how nearly single dimensions stand for single factors, and the "
     "KL taken apart, in nats; of n images the mutual information is at most ln n.",
+    DECODES: "From `evaluate`, of any model: how near the decode of an image's code comes to the image, per pixel and "
+    "channel, grey as it is. Perplexity is as many codes as would say as much, used alike. A model with more numbers "
+    "in its latent has it easier. ± is the standard error over images.",
 }
 ALL = "all settings"
+WHOLE = ("parameters", "active", "dimensions", "S in training")  # columns of whole numbers
+COUNTED = (", used", ", in all", " at most")  # how others end
 
 
 def show(found: Sequence[Measured]) -> None:
@@ -44,7 +50,7 @@ def show(found: Sequence[Measured]) -> None:
         _table(lines)
     st.caption(SAID[table])
     if table != TERMS:
-        _missing(chosen, bool(lines))
+        _missing(table, chosen, bool(lines))
 
 
 def _one_setting(lines: Sequence[Row]) -> list[Row]:
@@ -75,15 +81,20 @@ def _column(name: str) -> Any:
         return st.column_config.TextColumn(
             name, pinned=name == "checkpoint", width="medium" if name == "checkpoint" else None
         )
-    if name in ("parameters", "active", "dimensions", "S in training") or name.startswith("scores "):
+    if name in WHOLE or name.startswith("scores ") or name.endswith(COUNTED):
         return st.column_config.NumberColumn(name, format="localized")
-    score = any(word in name for word in ("score", "MIG", "DCI", "SAP", "modularity"))
+    score = any(word in name for word in ("score", "MIG", "DCI", "SAP", "modularity", "SSIM"))
     return st.column_config.NumberColumn(name, format="%.3f" if score else "%.2f")
 
 
-def _missing(chosen: Sequence[Measured], any_there: bool) -> None:
-    """What would fill the table."""
-    without = [each for each in chosen if each.evaluation is None and not each.problem and each.bounded]
+def _missing(table: str, chosen: Sequence[Measured], any_there: bool) -> None:
+    """What would fill the table, and what nothing can."""
+    unbounded = [each.name for each in chosen if table == BOUNDS and not each.bounded]
+    if unbounded:
+        st.caption(
+            controls.literal(f"Without a density, so that nothing bounds its likelihood: {', '.join(unbounded)}.")
+        )
+    without = [each for each in chosen if each.evaluation is None and not each.problem and each.name not in unbounded]
     if not without:
         if not any_there:
             st.info("None of the checkpoints that are chosen has such figures.")

@@ -11,8 +11,11 @@ import trainer
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
     from trainer import Bounds, Checkpoint, Evaluation, LatentModel, Summary
 
-TERMS, BOUNDS, DIMENSIONS = "Test terms", "Bounds", "Dimensions"
+TERMS, BOUNDS, DIMENSIONS, DECODES = "Test terms", "Bounds", "Dimensions", "Decodes"
 Cell = str | float | int | None
+DECODED = (  # as an evaluation names it, its scale, and its column
+    ("squared error", 1000, "squared error, ×10⁻³"), ("PSNR", 1, "PSNR, dB"), ("SSIM", 1, "SSIM"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Row:
 
 def rows(table: str, found: Sequence[Measured]) -> list[Row]:
     """The lines of one of the tables, in the order of the checkpoints."""
-    make = {TERMS: _terms, BOUNDS: _bounds, DIMENSIONS: _dimensions}[table]
+    make = {TERMS: _terms, BOUNDS: _bounds, DIMENSIONS: _dimensions, DECODES: _decodes}[table]
     return [row for each in found for row in make(each)]
 
 
@@ -165,3 +168,17 @@ def _dimensions(each: Measured) -> list[Row]:
         "scores tested on": found.scored_on[1] if found.scores else None, "scores, how": found.scored_how or None,
         **parts, **_model(each),
     })]  # fmt: skip
+
+
+def _decodes(each: Measured) -> list[Row]:
+    found = each.evaluation
+    if found is None or not found.decoded:
+        return []
+    images = f"{found.images:,} of {found.available:,} images, seed {found.seed}"
+    cells: dict[str, Cell] = {"checkpoint": each.name, "data": each.data, "images": images}
+    for name, scale, title in DECODED:
+        cells |= {title: scale * found.decoded[name].value, f"± {title}": scale * found.decoded[name].error}
+    for part, codes in found.codes.items():
+        cells |= {f"perplexity of {part}": codes.perplexity, f"{part}, used": codes.used, f"{part}, in all": codes.of,
+                  f"{part}, bits per image at most": codes.bits}  # fmt: skip
+    return [Row(f"{each.data}: {images}", {**cells, **_model(each)})]

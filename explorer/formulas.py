@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from explorer.opened import Run, seeded
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainer import Latent
+    from trainer import Latent, Piece
 
 DRAWS = 64  # that a number is the mean of
 TOGETHER = 64  # images of a batch, where an image's terms depend on the others'
@@ -42,6 +42,7 @@ class Written:
     loss: float  # as the model computes it, over the batch
     batch: int  # images in it; 1 where the image is alone
     dims: Mapping[str, np.ndarray]  # term -> (d,) for the image, before any weight, where it has one for each dimension
+    added: tuple[Row, ...] = ()  # what training adds for the image, no part of the sum
 
     @property
     def value(self) -> float:
@@ -81,26 +82,29 @@ def write(
         for batch in track(turns):
             terms = run.model.terms(batch, given)
             found.append((run.model.objective(terms), float(run.model.loss(terms)), terms))
-    pieces = [piece for piece, *_ in found]
-    rows = tuple(
-        Row(
-            ", ".join(same[0].terms).replace("_", " "),
-            same[0].latex,
-            same[0].about,
-            same[0].unit,
-            {symbol: float(value) for symbol, value in same[0].symbols.items()},
-            float(np.mean([float(_own(run, piece.value)) for piece in same])),
-            float(np.mean([float(piece.value.mean()) for piece in same])),
-        )
-        for same in zip(*pieces, strict=True)
-    )
+        added = run.model.added(turns[0], given)
+    rows = tuple(_row(run, same) for same in zip(*(pieces for pieces, *_ in found), strict=True))
     dims = {
         name: np.mean([_own(run, terms[name]).numpy() for *_, terms in found], axis=0)
         for name, values in found[0][2].items()
         if values.ndim == 2
     }
     batch = len(x) if run.model.of_batch else 1
-    return Written(rows, float(np.mean([loss for _, loss, _ in found])), batch, dims)
+    more = tuple(_row(run, [piece]) for piece in added)
+    return Written(rows, float(np.mean([loss for _, loss, _ in found])), batch, dims, more)
+
+
+def _row(run: Run, same: Sequence[Piece]) -> Row:
+    """A piece, as it was found in every turn."""
+    return Row(
+        ", ".join(same[0].terms).replace("_", " "),
+        same[0].latex,
+        same[0].about,
+        same[0].unit,
+        {symbol: float(value) for symbol, value in same[0].symbols.items()},
+        float(np.mean([float(_own(run, piece.value)) for piece in same])),
+        float(np.mean([float(piece.value.mean()) for piece in same])),
+    )
 
 
 def _own(run: Run, values: Tensor) -> Tensor:

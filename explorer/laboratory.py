@@ -15,7 +15,8 @@ import numpy as np
 from explorer.toys import LOG_2PI, normal
 
 NAMES = ("a", "b", "c", "d")
-RANGES = {"a": (-0.5, 1.5), "b": (-5.0, 2.0), "c": (0.1, 4.0), "d": (-2.0, 6.0)}  # that a person moves within
+NEAR = 0.005  # parameters that differ by less are written alike
+RANGES = {"a": (-0.5, 1.75), "b": (-7.0, 2.0), "c": (0.1, 5.0), "d": (-2.0, 6.0)}  # of a person
 EXACT, REPARAMETERISED, SCORE = "exact", "reparameterised", "score function"
 WAYS = (EXACT, REPARAMETERISED, SCORE)
 
@@ -98,6 +99,35 @@ class LinearVAE:
         """(4,) what the lecture calls the solution."""
         return np.array([1 / self.std, -self.mean / self.std, self.std, self.mean])
 
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """What to call the optimum and the lecture's point, and where they are, (4,) each. The lecture's is one of its
+        own variances, s² = 1 and v = c², which is said where these are others.
+        """
+        own = [said for said, other in (("s² = 1", self.s2 != 1), ("v = c²", self.v is not None)) if other]
+        best = "optimum" if self.v is None else f"optimum for v = {self.v:g}"
+        return {best: self.optimum, "lecture's solution" + (f", of {', '.join(own)}" if own else ""): self.printed}
+
+    def best_on(self, at: np.ndarray, moved: Sequence[str]) -> np.ndarray:
+        """(4,) where the ELBO is highest within RANGES if only what is `moved` moves from a place (4,)."""
+        from scipy.optimize import minimize
+
+        free = np.isin(NAMES, moved)
+        bounds = np.array([RANGES[name] for name in NAMES])[free]
+
+        def whole(some: np.ndarray) -> np.ndarray:
+            place = np.array(at, float)
+            place[free] = some
+            return place
+
+        def loss(some: np.ndarray) -> tuple[float, np.ndarray]:
+            return -float(self.elbo(whole(some))), -self.gradient(whole(some))[free]
+
+        lines = [np.linspace(low, high, 9) for low, high in bounds]
+        starts = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, len(bounds))
+        start = min(starts, key=lambda some: loss(some)[0])
+        return whole(minimize(loss, start, jac=True, bounds=bounds).x)
+
     def best(self, a: np.ndarray) -> np.ndarray:
         """The highest ELBO with each a, for v = c²: b and d centre everything, and c solves 1/c² − a/c = 1/σ²."""
         c = 2 / (a + np.sqrt(a**2 + 4 / self.std**2))
@@ -169,7 +199,7 @@ class LinearVAE:
 
 def table(model: LinearVAE, at: np.ndarray) -> str:
     """Markdown: the bound, the exact log-likelihood and what lies between, where a person stands and elsewhere."""
-    places = {"here": at, "optimum": model.optimum, "lecture's solution": model.printed}
+    places = {"here": at, **model.places}
     rows = [["in nats", "ELBO", "E log p(x)", "gap", "below the data's own"], ["---", *["---:"] * 4]]
     for name, place in places.items():
         elbo, exact = float(model.elbo(place)), float(model.log_likelihood(place))

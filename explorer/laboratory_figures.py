@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explorer import figures
-from explorer.laboratory import NAMES, RANGES, REPARAMETERISED, SCORE, LinearVAE
+from explorer.laboratory import NAMES, NEAR, RANGES, REPARAMETERISED, SCORE, LinearVAE
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 FINE = 81  # values of each parameter that the bound is drawn at
 DEEP = 4.0  # nats below what the data allow, where the colours end
 MEANING = {"a": "a, encoder's slope", "b": "b, encoder's offset", "c": "c, decoder's slope", "d": "d, decoder's offset"}
-HERE, BEST, PRINTED, PATH = "here", "optimum", "lecture's solution", "descent"
+HERE, BEST, PATH = "here", "best of this plane", "descent"
 
 
 def surface(model: LinearVAE, at: np.ndarray, path: np.ndarray, across: str, up: str) -> Figure:
     """The ELBO over two parameters, the others as `at` (4,) has them; `path` (n, 4) is drawn on it."""
     i, j = NAMES.index(across), NAMES.index(up)
-    x, y = _values(across), _values(up)
+    x, y = values(across), values(up)
     grid = np.repeat(at[:, None, None], FINE, 1).repeat(FINE, 2)  # (4, y, x)
     grid[i], grid[j] = x, y[:, None]
-    top = model.evidence
+    top, best = model.evidence, model.best_on(at, (across, up))
     colours = [[place / (len(figures.AMOUNTS) - 1), colour] for place, colour in enumerate(figures.AMOUNTS)]
     traces: list[dict[str, Any]] = [
         {
@@ -40,23 +41,30 @@ def surface(model: LinearVAE, at: np.ndarray, path: np.ndarray, across: str, up:
             "hovertemplate": "descent: ELBO %{customdata:.3f} nats<extra></extra>",
         },
         *(
-            _mark(name, place[[i, j]], float(model.elbo(place)), colour, symbol)
-            for name, place, colour, symbol in (
-                (BEST, model.optimum, "#FFFFFF", "star"),
-                (PRINTED, model.printed, figures.ORANGE, "x"),
-                (HERE, at, figures.VERMILION, "circle"),
+            _mark(name + elsewhere(place, at, (across, up)), place[[i, j]], float(model.elbo(place)), colour, symbol)
+            for (name, place), colour, symbol in zip(
+                [(BEST, best), *model.places.items(), (HERE, at)],
+                (figures.SKY, "#FFFFFF", figures.ORANGE, figures.VERMILION),
+                ("diamond", "star", "x", "circle"), strict=True,
             )
         ),
     ]  # fmt: skip
     title = f"ELBO over {across} and {up}, the others as they stand"
     return figures.figure(
-        traces, title, MEANING[across], MEANING[up], height=450, hovermode="closest",
+        traces, title, MEANING[across], MEANING[up], height=490, hovermode="closest",
         xaxis={"range": [x[0], x[-1]], "showgrid": False}, yaxis={"range": [y[0], y[-1]], "showgrid": False},
-        legend={"orientation": "h", "y": -0.22, "x": 0},
+        legend={"orientation": "v", "y": -0.17, "yanchor": "top", "x": 0},  # as high whatever its words are
     )  # fmt: skip
 
 
-def _values(name: str) -> np.ndarray:
+def elsewhere(place: np.ndarray, at: np.ndarray, shown: Sequence[str]) -> str:
+    """Where a place (4,) lies if not on the plane of what is `shown` through `at` (4,), in words; else ""."""
+    off = [f"{name} = {value:.2f}".replace("-", "−") for name, value, own in zip(NAMES, place, at, strict=True)
+           if name not in shown and abs(value - own) > NEAR]  # fmt: skip
+    return f", off the plane at {', '.join(off)}" if off else ""
+
+
+def values(name: str) -> np.ndarray:
     """Of a parameter, a little beyond its range, so that a mark at an end is seen."""
     low, high = RANGES[name]
     return np.linspace(low - 0.03 * (high - low), high + 0.03 * (high - low), FINE)

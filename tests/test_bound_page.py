@@ -106,9 +106,12 @@ def page_of(name: str) -> None:
     bound.show(open_run(trainer.describe(ROOT / "checkpoints" / name)))
 
 
-def shown(name: str) -> AppTest:
-    app = AppTest.from_function(page_of, args=(name,), default_timeout=120).run()
-    assert not app.exception and not app.error
+def shown(name: str, may_err: bool = False, **asked: str) -> AppTest:
+    app = AppTest.from_function(page_of, args=(name,), default_timeout=120)
+    for key, value in asked.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception and not app.warning and (may_err or not app.error)
     return app
 
 
@@ -153,6 +156,32 @@ def test_a_posterior_that_is_no_gaussian_is_a_sentence() -> None:
     app = shown("mixture-digits")
     app.toggle[0].set_value(True).run()
     assert not app.exception and "here it is not" in app.info[0].value
+
+
+def test_a_link_brings_back_what_is_on_screen() -> None:
+    app = shown("vae-digits")
+    name = {"checkpoint": "vae-digits", "gaps": "off", "ranking": "off"}
+    assert app.query_params == {**name, "of": "picture", "image": "0", "draws": "5000"}
+    app.number_input[0].set_value(7)
+    app.selectbox[0].set_value(50).run()
+    assert app.query_params == {**name, "of": "picture", "image": "7", "draws": "50"}
+    again = shown("vae-digits", **dict(app.query_params))
+    assert again.number_input[0].value == 7 and again.selectbox[0].value == 50
+    assert [each.value.to_dict() for each in again.dataframe] == [each.value.to_dict() for each in app.dataframe]
+    app.segmented_control[0].set_value("A sample of the model").run()
+    app.number_input[0].set_value(3).run()
+    assert app.query_params == {**name, "of": "sample", "seed": "3", "draws": "50"}
+    again = shown("vae-digits", checkpoint="vae-digits", of="sample", seed="3", draws="50", ranking="on")
+    assert again.segmented_control[0].value == "A sample of the model" and again.number_input[0].value == 3
+    assert [toggle.value for toggle in again.toggle] == [False, True] and len(again.dataframe) == 1
+
+
+def test_a_wrong_setting_of_a_link_is_a_sentence() -> None:
+    app = shown("vae-digits", checkpoint="vae-digits", image="-4", draws="7", gaps="maybe", may_err=True)
+    said = [error.value.replace("\\", "") for error in app.error]
+    assert len(said) == 3 and "image came as “-4”, expected a whole number 0 … 178." in said[0]
+    assert "draws came as “7”, expected 50 or 500 or 5000" in said[1]
+    assert app.selectbox[0].value == 5000 and not app.toggle[0].value and len(app.dataframe) == 1
 
 
 # ---- in a browser

@@ -97,6 +97,17 @@ def test_what_was_not_evaluated_has_its_command() -> None:
     assert not app.dataframe and "None of these checkpoints was evaluated yet" in said(app)
 
 
+def test_a_model_without_a_density_is_told_from_one_that_was_not_evaluated(tmp_path: Path, monkeypatch: Any) -> None:
+    assert call("train", "pca", "--data", "digits", "--latents", 3, "--out", tmp_path / "plain") == 0
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
+    assert "Not evaluated: plain" in said(opened(table="Decodes"))
+    assert call("evaluate", tmp_path / "plain", "--images", 30) == 0
+    app = opened(table="Decodes")
+    assert list(app.dataframe[0].value["checkpoint"]) == ["plain"] and "Not evaluated" not in said(app)
+    app = opened(table="Bounds")
+    assert "nothing bounds its likelihood: plain." in said(app) and "Not evaluated" not in said(app)
+
+
 def test_a_damaged_evaluation_is_a_sentence_and_leaves_the_rest(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert call("train", "ppca", "--data", "digits", "--latents", 2, "--out", tmp_path / "c" / "broken") == 0
     (tmp_path / "c" / "broken" / evaluation.FILE).write_bytes((folder / "few" / evaluation.FILE).read_bytes())

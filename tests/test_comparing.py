@@ -15,7 +15,7 @@ from commandline import call
 
 import trainer
 from explorer import comparing, distortion, sides
-from explorer.comparing import BOUNDS, DIMENSIONS, TERMS, Measured
+from explorer.comparing import BOUNDS, DECODES, DIMENSIONS, TERMS, Measured
 from explorer.distortion import NATS, SQUARED
 from trainer import evaluation
 from trainer.data import Images
@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert call("train", "autoencoder", *short, "--out", place / "plain") == 0
     for name, samples, images in (("few", 20, 30), ("more", 20, 30), ("grey", 60, 30), ("black-white", 20, 40)):
         assert call("evaluate", place / name, "--samples", samples, "--images", images) == 0
+    assert call("evaluate", place / "plain", "--images", 30) == 0
     return place
 
 
@@ -108,7 +109,22 @@ def test_what_is_given_the_class_stands_in_a_line_of_its_own(tmp_path: Path) -> 
 
 def test_dimensions_of_an_evaluation(known: Sequence[Measured]) -> None:
     table = comparing.columns(comparing.rows(DIMENSIONS, known))
-    assert len(table["checkpoint"]) == 4 and "total correlation, 179 images" in table
+    assert len(table["checkpoint"]) == 5 and "total correlation, 179 images" in table
+
+
+def test_decodes_of_any_model_are_in_one_table(known: Sequence[Measured]) -> None:
+    lines = comparing.rows(DECODES, known)
+    table = comparing.columns(lines)
+    assert sorted(str(name) for name in table["checkpoint"]) == ["black-white", "few", "grey", "more", "plain"]
+    assert comparing.settings(lines) == {
+        "digits: 30 of 179 images, seed 0": 4, "digits: 40 of 179 images, seed 0": 1,
+    }  # fmt: skip
+    plain = next(each for each in known if each.name == "plain")
+    assert plain.evaluation is not None and not plain.evaluation.bounds
+    error = plain.evaluation.decoded["squared error"]
+    row = table["checkpoint"].index("plain")
+    assert table["squared error, ×10⁻³"][row] == pytest.approx(1000 * error.value)
+    assert table["± squared error, ×10⁻³"][row] == pytest.approx(1000 * error.error)
 
 
 def test_a_damaged_evaluation_is_a_problem_of_its_own(folder: Path, tmp_path: Path) -> None:

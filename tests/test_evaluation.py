@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from classed import save_conditional, save_semi_supervised
+from coded import save_coded
 from commandline import call, refused
 from cubes import cubes
 
 from trainer import checkpoint, evaluating, evaluation, likelihood
+from trainer.data import shuffled
 from trainer.evaluating import Asked
 from trainer.evaluation import Bounds, Evaluation
 from trainer.models.semi_supervised import SemiSupervised
@@ -145,10 +147,35 @@ def test_what_cannot_be_measured_is_a_sentence(ppca: Path, capsys: Any, words: l
     assert evaluation.load(ppca) is None
 
 
-def test_a_model_without_a_density_and_factors_is_a_sentence(tmp_path: Path, capsys: Any) -> None:
+def test_a_model_without_a_density_is_measured_by_its_decodes(tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "pca"
     assert call("train", "pca", "--data", "digits", "--latents", 3, "--out", folder) == 0
-    assert "no density" in refused(capsys, "evaluate", folder)
+    assert call("evaluate", folder, "--images", 50) == 0
+    found, said = read(folder), capsys.readouterr().out
+    assert not found.bounds and not found.samples and found.active == {"z": 3}
+    assert f"no bounds: {found.not_bounded}" in said and "no density p(x, z)" in found.not_bounded
+    images = checkpoint.describe(folder).config.data.load("test")
+    x = images.batch(shuffled(len(images), 0)[:50])
+    each = (checkpoint.load(folder).decode(checkpoint.load(folder).encode(x)) - x).square().mean((1, 2, 3))
+    error = found.decoded["squared error"]
+    assert error.value == pytest.approx(float(each.mean()), rel=1e-4)
+    assert error.error == pytest.approx(float(each.std()) / math.sqrt(50), rel=1e-4)
+    assert f"{error.value:.5f} ± {error.error:.5f} per pixel and channel" in said
+    assert found.decoded["PSNR"].value == pytest.approx(float((-10 * each.log10()).mean()), rel=1e-4)
+
+
+def test_codes_are_measured_by_how_evenly_they_are_used(tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "codes"
+    model = save_coded(folder, codes=6).model
+    assert call("evaluate", folder, "--images", 20) == 0
+    found, said = read(folder), capsys.readouterr().out
+    images = checkpoint.describe(folder).config.data.load("test")
+    ((part, codes),) = found.codes.items()
+    used = model.encode(images.batch(shuffled(len(images), 0)[:20]))[part].flatten().bincount(minlength=6).double()
+    share = used / used.sum()
+    assert codes.perplexity == pytest.approx(float((-share.xlogy(share).sum()).exp()), rel=1e-5)
+    assert (codes.used, codes.of, codes.bits) == (int((used > 0).sum()), 6, pytest.approx(16 * math.log2(6)))
+    assert f"{codes.used} of 6 codes used, at most 41 bits per image" in said and not found.active
 
 
 def test_a_convolutional_net_is_measured_on_less(tmp_path: Path) -> None:
@@ -261,7 +288,7 @@ def test_a_bound_that_is_streamed_is_the_same(monkeypatch: pytest.MonkeyPatch) -
 
     whole = log_w.clone()
     monkeypatch.setattr(likelihood, "AT_ONCE", 7 * x.numel())
-    found = likelihood._streamed(draws, x, 40)
+    (found,) = likelihood.ladder(likelihood.drawn(draws, x, 40), [40])
     w = whole.exp()
     torch.testing.assert_close(found.value, w.mean(0).log())
     torch.testing.assert_close(found.ess, w.sum(0).square() / w.square().sum(0))

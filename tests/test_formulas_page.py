@@ -104,6 +104,19 @@ def test_the_pieces_sum_to_the_loss(name: str, folder: Path) -> None:
     assert all(np.isfinite([row.value, row.mean]).all() for row in written.rows)
 
 
+def test_what_training_adds_for_a_class_that_is_told_has_its_number(folder: Path) -> None:
+    run = run_of(folder / "told")
+    told, untold = (formulas.write(run, image_of(run), label) for label in (2, -1))
+    with torch.no_grad():
+        x = torch.from_numpy(image_of(run)).permute(2, 0, 1)[None].float()
+        probability = float(run.model.encode(x)["y"][0, 2])
+    (row,) = told.added
+    assert row.value == pytest.approx(-run.model.options.classifier_weight * np.log(probability), rel=1e-3)
+    assert row.symbols == {"w": run.model.options.classifier_weight} and "q(y" in row.latex
+    assert told.value == pytest.approx(told.loss, rel=1e-4)  # it is no part of the sum
+    assert not untold.added and not formulas.write(run_of(folder / "conditional"), image_of(run), 2).added
+
+
 def test_an_image_that_is_not_told_its_class_has_another_objective(folder: Path) -> None:
     run = run_of(folder / "told")
     told, untold = (formulas.write(run, image_of(run), label) for label in (2, -1))

@@ -215,7 +215,7 @@ def test_angles_to_the_principal_subspace() -> None:
 
 def test_a_ladder_of_the_toy_model() -> None:
     log_w = likelihood.log_weights(Toy(), torch.ones(40), 20_000, torch.Generator().manual_seed(3))
-    found = likelihood.ladder(log_w, [1, 2, 50, 20_000])
+    found = likelihood.ladder([log_w], [1, 2, 50, 20_000])
     for estimate, expected in zip(found, (-1.918939, -1.653474, -1.519, -1.515512), strict=True):
         assert float(estimate.value.mean()) == pytest.approx(expected, abs=0.005)
         spread = float(estimate.value.std())  # over 40 ladders of their own
@@ -229,4 +229,27 @@ def test_a_ladder_of_the_toy_model() -> None:
 
 def test_a_ladder_needs_as_many_draws_as_its_last_rung() -> None:
     with pytest.raises(ValueError, match="a bound of 5 samples needs as many weights, got 4"):
-        likelihood.ladder(torch.zeros(4, 2), [1, 5])
+        likelihood.ladder([torch.zeros(3, 2), torch.zeros(1, 2)], [1, 5])
+
+
+@pytest.mark.parametrize("portion", [1, 3, 5, 7, 50, 120])
+def test_a_ladder_is_the_same_however_its_draws_come(portion: int) -> None:
+    log_w = 3 * torch.randn(103, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = likelihood.ladder(log_w.split(portion), [1, 5, 50, 100])
+    for estimate in found:
+        groups = log_w[: 103 // estimate.samples * estimate.samples].unflatten(0, (-1, estimate.samples))
+        each = groups.exp().mean(1).log()  # (groups, b)
+        torch.testing.assert_close(estimate.value, each.mean(0))
+        torch.testing.assert_close(estimate.mean_log, groups.mean((0, 1)))
+        ess = groups.exp().sum(1).square() / groups.exp().square().sum(1)
+        torch.testing.assert_close(estimate.ess, ess.mean(0))
+        if len(each) > 1:
+            torch.testing.assert_close(estimate.error, each.std(0) / math.sqrt(len(each)))
+
+
+def test_what_is_held_of_draws_does_not_grow() -> None:
+    rung = likelihood._Rung(1000)
+    for _ in range(5):
+        rung.add(torch.randn(300, 2).double())
+        assert rung.open.numel() <= 6 and rung.closed.numel() <= 8
+    assert (rung.groups, rung.filled) == (1, 500)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from explorer import laboratory
+from explorer import laboratory, laboratory_figures
 from explorer.laboratory import EXACT, NAMES, RANGES, REPARAMETERISED, SCORE, LinearVAE
 
 MODELS = [LinearVAE(3, 2), LinearVAE(1, 1.5, 0.6), LinearVAE(2, 2.5, 0.3, 0.8), LinearVAE(3, 2, 1.0, 9.0)]
@@ -130,3 +132,34 @@ def test_only_what_is_moved_moves_and_a_seed_is_a_path() -> None:
 
 def test_a_decoder_without_variance_has_no_bound() -> None:
     assert LinearVAE().elbo(np.array([0.1, 0.0, 0.0, 3.0])) == -np.inf
+
+
+def test_every_optimum_that_a_person_can_ask_for_is_in_the_figure() -> None:
+    low, high = np.array([laboratory_figures.values(name)[[0, -1]] for name in NAMES]).T
+    for mean, std, s2 in itertools.product((0.0, 4.0), (1.0, 3.0), np.linspace(0.05, 2, 40)):
+        for v in (None, *np.linspace(0.1, 4, 40)):
+            model = LinearVAE(mean, std, s2, v)
+            for place in model.places.values():
+                assert ((low <= place) & (place <= high)).all(), (model, place)
+
+
+def test_places_are_called_what_they_are() -> None:
+    assert list(LinearVAE().places) == ["optimum", "lecture's solution"]
+    other = LinearVAE(s2=0.5, v=2.0)
+    assert list(other.places) == ["optimum for v = 2", "lecture's solution, of s² = 1, v = c²"]
+    assert other.places["optimum for v = 2"].tolist() == other.optimum.tolist()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+@pytest.mark.parametrize("moved", [("a", "c"), ("b", "d"), ("c", "d")], ids=str)
+def test_nothing_of_the_plane_is_above_its_best(model: LinearVAE, moved: tuple[str, str]) -> None:
+    at = POINTS[1]
+    best = model.best_on(at, moved)
+    rest = [place for place, name in enumerate(NAMES) if name not in moved]
+    assert best[rest].tolist() == at[rest].tolist()
+    grid = np.repeat(at[:, None], 201**2, 1)
+    lines = np.meshgrid(*(np.linspace(*RANGES[name], 201) for name in moved))
+    for name, values in zip(moved, lines, strict=True):
+        grid[NAMES.index(name)] = values.ravel()
+    assert model.elbo(best) >= model.elbo(grid).max() - 1e-9
+    assert model.elbo(best) == pytest.approx(model.elbo(grid).max(), abs=0.02)

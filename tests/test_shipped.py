@@ -27,10 +27,11 @@ NAMES = {
 }  # fmt: skip
 OF_A_RUN = {"state.safetensors", "snapshots.npz", "control.jsonl"}  # these do not ship
 FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
+MEASURED = {"evaluation.json"}
 
 
 def test_all_are_here() -> None:
-    assert {found.name for found in SHIPPED} >= NAMES
+    assert {found.name for found in SHIPPED} == NAMES
     total = sum(path.stat().st_size for path in (ROOT / "checkpoints").glob("*/*") if path.name in FILES)
     assert total < 60e6
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from trainer.gaps import measure as measure_gaps
     from trainer.latent import Codes, Conditional, Density, Gaussian, Label, Latent, LatentModel, Part, Visible
     from trainer.likelihood import Estimate as Bound
-    from trainer.likelihood import bounds, importance_bound
+    from trainer.likelihood import bounds, importance_bound, prior_bounds
     from trainer.likelihood import exact as exact_evidence
     from trainer.linear import principal_components, rate_distortion, water_filling
     from trainer.lock import alone, is_measured, is_trained
@@ -137,6 +137,7 @@ _HOME = {
     "measure_gaps": "trainer.gaps:measure",
     "mig_of": "trainer.disentanglement",
     "principal_components": "trainer.linear",
+    "prior_bounds": "trainer.likelihood",
     "psnr": "trainer.quality",
     "rate_distortion": "trainer.linear",
     "reduced": "trainer.sheet",
@@ -229,6 +230,7 @@ __all__ = [
     "measure_gaps",
     "mig_of",
     "principal_components",
+    "prior_bounds",
     "psnr",
     "rate_distortion",
     "reduced",

@@ -1,4 +1,5 @@
-"""Measuring what `trainer.evaluation` keeps: bounds on log p(x), what the KL is made of, scores of dimensions.
+"""Measuring what `trainer.evaluation` keeps: how near decodes come to images, bounds on log p(x), what the KL is made
+of, scores of dimensions.
 
 A model that is told the class of an image bounds two quantities, which are kept apart: log p(x), the class being one
 more latent, and log p(x|y), the class given.
@@ -18,9 +19,11 @@ from tqdm import tqdm
 
 from trainer import disentanglement, factors, likelihood, surgery
 from trainer.data import Images, shuffled
-from trainer.evaluation import Bounds, Evaluation, Figure
+from trainer.evaluation import Bounds, Codes, Evaluation, Figure
 from trainer.latent import Density, Gaussian, LatentModel
-from trainer.summary import ACTIVE
+from trainer.measuring import code_counts
+from trainer.quality import psnr, squared_error, ssim
+from trainer.summary import ACTIVE, Summary
 from trainer.trainable import EXTRA, total
 
 AT_ONCE = 10  # images whose bounds are estimated together
@@ -28,6 +31,7 @@ READ = 256  # images that are only encoded together
 SURGERY = 5000  # test images at most, over which the KL is taken apart
 STEPS = (5, 50)  # the S of the bounds on the way to the last one
 ELBO = "ELBO"
+DECODED = {"squared error": squared_error, "PSNR": psnr, "SSIM": ssim}  # mean over pixels; dB; −1 … 1
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,21 @@ def evaluate(model: LatentModel, images: Images, asked: Asked, digest: str = "",
             raise ValueError(f"{name} came as {value}, expected {least} or more")
     if len(images) < 2:
         raise ValueError(f'"{images.name}" has {len(images)} test images, expected 2 or more: one gives no error')
-    if not isinstance(model, Density) and not images.factor_names:
-        raise ValueError(
-            "this model has no density p(x, z) whose likelihood could be bounded, and its data have no known factors"
-        )
     model.eval()
     rows = shuffled(len(images), asked.seed)[: asked.images].sort().values
     found = Evaluation(
         digest=digest, data=images.name, images=len(rows), available=len(images), seed=asked.seed,
         training_seed=training_seed, facts=model.facts(), active=_active(model, images, rows),
     )  # fmt: skip
+    _compare(model, images, rows, found)
     if images.factor_names:
         _score(model, images, asked, found)
     if isinstance(model, Density):
         found.samples, found.trained_with = asked.samples, getattr(model.options, "samples", None)
         found.bounds = [bounds for told in _ways(model, images) for bounds in _bounds(model, images, rows, asked, told)]
         _take_apart(model, images, asked, found)
+    else:
+        found.not_bounded = "this model has no density p(x, z) whose likelihood could be bounded"
     return found
 
 
@@ -81,6 +84,21 @@ def _active(model: LatentModel, images: Images, rows: Tensor) -> dict[str, int]:
     found = [model.encode(images.batch(some, model.device)) for some in rows.split(READ)]
     means = {part: torch.cat([z[part] for z in found]) for part in parts}  # (n, d)
     return {part: int((values.var(0, correction=0) > ACTIVE).sum()) for part, values in means.items()}
+
+
+def _compare(model: LatentModel, images: Images, rows: Tensor, found: Evaluation) -> None:
+    """How near the decodes of codes come to the images, and how evenly codes are used."""
+    values = defaultdict[str, list[Tensor]](list)
+    for some in rows.split(READ):
+        x = images.batch(some, model.device)
+        decoded = model.decode(model.encode(x))
+        for name, measure in DECODED.items():
+            values[name].append(measure(x, decoded).cpu())
+    found.decoded = {name: _figure(torch.cat(each)) for name, each in values.items()}
+    found.codes = {
+        name: Codes(perplexity=counts.perplexity, used=counts.used, of=len(counts.usage), bits=counts.bits_uniform)
+        for name, counts in Summary(code_counts(model, images, rows)).codes.items()
+    }
 
 
 # ---- bounds
@@ -123,14 +141,15 @@ def _bounds(model: LatentModel, images: Images, rows: Tensor, asked: Asked, told
 def _estimates(
     model: Any, x: Tensor, given: Mapping[str, Tensor], asked: Asked, generator: torch.Generator, of: str
 ) -> dict[str, Tensor]:
-    """Of each image (b,): the bounds in nats, and effective sample sizes: "ess" of the last one, "naive ess"."""
+    """Of each image (b,): the bounds in nats, all from the same draws, and effective sample sizes: "ess" of the last
+    one, "naive ess".
+    """
     steps = [s for s in STEPS if s < asked.samples] + [asked.samples]
-    bounds = {s: likelihood.importance_bound(model, x, s, generator, given) for s in steps}
-    most = bounds[asked.samples]
-    found = {ELBO: most.mean_log, **{f"L_{s}": bound.value for s, bound in bounds.items()}, "ess": most.ess}
+    one, *bounds = likelihood.bounds(model, x, [1, *steps], generator, given)
+    found = {ELBO: one.value, **{f"L_{bound.samples}": bound.value for bound in bounds}, "ess": bounds[-1].ess}
     if of != "log p(x)":
         return found
-    naive = likelihood.prior_estimate(model, x, asked.samples, generator)
+    (naive,) = likelihood.prior_bounds(model, x, [asked.samples], generator)
     found |= {"naive Monte Carlo": naive.value, "naive ess": naive.ess}
     known = likelihood.exact(model, x)
     return found if known is None else {**found, "exact": known}

@@ -40,6 +40,15 @@ class Bounds(_Record):
     naive_ess: Figure | None = None  # that of naive Monte Carlo
 
 
+class Codes(_Record):
+    """How evenly the codes of a part are used."""
+
+    perplexity: float  # exp of the usage's entropy, 1 … of
+    used: int  # codes
+    of: int  # codes that there are
+    bits: float  # per image, at most: log₂ of that at each place
+
+
 class Evaluation(_Record):
     """evaluation.json."""
 
@@ -54,7 +63,10 @@ class Evaluation(_Record):
     trained_with: int | None = None  # S in training
     samples: int = 0  # S of the last bound; 0 for a model without a density
     facts: dict[str, str] = {}  # what the model says of itself: p(x|z), the estimator of its terms, …
+    decoded: dict[str, Figure] = {}  # decodes of codes beside the images: "squared error" per value, "PSNR" dB, "SSIM"
+    codes: dict[str, Codes] = {}
     bounds: list[Bounds] = []
+    not_bounded: str = ""  # why there are no bounds
     surgery: dict[str, float] = {}  # nats
     surgery_images: int = 0  # n of them, of whose numbers a latent can tell at most ln n nats
     active: dict[str, int] = {}  # of each part, dimensions whose posterior mean varies
@@ -100,6 +112,7 @@ def lines(found: Evaluation) -> list[str]:
     seeds = f"seed {found.seed} here, {found.training_seed} in training"
     draws = f"; S = {found.samples:,} here, {found.trained_with or 'none'} in training" if found.samples else ""
     said = [f"{found.measured_on}, {seeds}{draws}", *(f"{name}: {fact}" for name, fact in found.facts.items())]
+    said += [f"decodes beside the {found.images:,} images", *_table(_decoded_rows(found))] if found.decoded else []
     for bounds in found.bounds:
         said += [f"{bounds.of}, {bounds.likelihood}, {bounds.images:,} images", *_table(_bound_rows(bounds, found))]
     parts = {name.replace("_", " "): value for name, value in found.surgery.items() if name != "kl"}
@@ -115,7 +128,20 @@ def lines(found: Evaluation) -> list[str]:
     if found.scores:
         said += [f"factors {', '.join(found.factors)}. {found.scored_how}"]
         said += _table([(name, f"{value:.3f}") for name, value in found.scores.items()])
-    return [*said, *([f"no scores: {found.not_scored}"] if found.not_scored else [])]
+    missing = {"no bounds": found.not_bounded, "no scores": found.not_scored}
+    return [*said, *(f"{what}: {why}" for what, why in missing.items() if why)]
+
+
+def _decoded_rows(found: Evaluation) -> list[tuple[str, str]]:
+    units = {"squared error": (5, " per pixel and channel"), "PSNR": (2, " dB")}
+    rows = []
+    for name, figure in found.decoded.items():
+        digits, unit = units.get(name, (3, ""))
+        rows.append((name, f"{figure.value:.{digits}f} ± {figure.error:.{digits}f}{unit}"))
+    for name, codes in found.codes.items():
+        rows.append((name, f"perplexity {codes.perplexity:.1f}, {codes.used:,} of {codes.of:,} codes used, "
+                     f"at most {codes.bits:,.0f} bits per image"))  # fmt: skip
+    return rows
 
 
 def _bound_rows(bounds: Bounds, found: Evaluation) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ def measure(
 
 def _bounded(own: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """L_S by whichever draws give more, (b,), its error, and the error of L_S − ELBO(q*); of log weights (s, b)."""
-    of_own, of_found = (likelihood.ladder(log_w, [len(log_w)])[0] for log_w in (own, found))
+    of_own, of_found = (likelihood.ladder([log_w], [len(log_w)])[0] for log_w in (own, found))
     better = of_own.value > of_found.value
     value, error = of_found.value.maximum(of_own.value), torch.where(better, of_own.error, of_found.error)
     # How far each draw moves L_S − ELBO(q*): what it adds to the log of the mean weight, less what to the mean log.

@@ -9,7 +9,7 @@ However many draws there are, they are taken some at a time: what is kept is one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +55,7 @@ def importance_bound(
     given: Mapping[str, Tensor] = NOTHING,
 ) -> Estimate:
     """L_S from S draws of q(z|x) per image, of log p(x | given). Raises ValueError for no samples."""
-    return _streamed(lambda some: log_weights(model, x, some, generator, given), x, samples)
+    return bounds(model, x, [samples], generator, given)[0]
 
 
 def prior_weights(model: Density, x: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
@@ -66,28 +66,16 @@ def prior_weights(model: Density, x: Tensor, samples: int, generator: torch.Gene
     return model.log_likelihood(x, z)
 
 
-def prior_estimate(model: Density, x: Tensor, samples: int, generator: torch.Generator | None = None) -> Estimate:
-    """log 1/S Σ p(x|z_s) with z_s from the prior: naive Monte Carlo, whose few good draws decide. Raises ValueError for
-    no samples.
+def ladder(portions: Iterable[Tensor], sizes: Sequence[int]) -> list[Estimate]:
+    """L_S for each S of `sizes` from the same log weights, which come in portions (s, b): the mean over as many groups
+    of S as there are. Where each S divides the next one, what is found never falls. Raises ValueError for an S that
+    there are not enough for.
     """
-    return _streamed(lambda some: prior_weights(model, x, some, generator), x, samples)
-
-
-def ladder(log_w: Tensor, sizes: Sequence[int]) -> list[Estimate]:
-    """L_S for each S of `sizes` from the same log weights (s, b): the mean over as many groups of S as there are. Where
-    each S divides the next one, what is found never falls. Raises ValueError for an S that there are not enough for.
-    """
-    found = []
-    for size in sizes:
-        if not 1 <= size <= len(log_w):
-            raise ValueError(f"a bound of {size} samples needs as many weights, got {len(log_w)}")
-        groups = len(log_w) // size
-        each = log_w[: groups * size].double().unflatten(0, (groups, size))  # (groups, S, b)
-        ess = (2 * each.logsumexp(1) - (2 * each).logsumexp(1)).exp()  # (groups, b)
-        values = each.logsumexp(1) - math.log(size)
-        error = values.std(0) / math.sqrt(groups) if groups > 1 else _error(ess[0], size)
-        found.append(Estimate(values.mean(0), error, ess.mean(0), each.mean((0, 1)), size))
-    return found
+    rungs = [_Rung(size) for size in sizes]
+    for log_w in portions:
+        for rung in rungs:
+            rung.add(log_w.double())
+    return [rung.estimate() for rung in rungs]
 
 
 def exact(model: Density, x: Tensor) -> Tensor | None:
@@ -96,15 +84,23 @@ def exact(model: Density, x: Tensor) -> Tensor | None:
 
 
 def bounds(
-    model: Density, x: Tensor, sizes: Sequence[int], naive: bool = False, seed: int = 0, track: Track[int] = iter,
-    at_once: int | None = None,
+    model: Density, x: Tensor, sizes: Sequence[int], generator: torch.Generator | None = None,
+    given: Mapping[str, Tensor] = NOTHING, track: Track[int] = iter, at_once: int | None = None,
 ) -> list[Estimate]:  # fmt: skip
-    """The `ladder` of as many draws of q(z|x) as the last of `sizes` says, or `naive`, of the prior. `track` wraps the
-    loop over portions of draws, of which `at_once` pixels are decoded together. Raises ValueError as `ladder` does.
+    """The `ladder` of as many draws of q(z|x) as the last of `sizes` says, on log p(x | given). `track` wraps the loop
+    over portions of draws, of which `at_once` pixels are decoded together. Raises ValueError as `ladder` does.
     """
-    propose, generator = prior_weights if naive else log_weights, torch.Generator().manual_seed(seed)
-    portions = drawn(lambda some: propose(model, x, some, generator), x, sizes[-1], track, at_once)
-    return ladder(torch.cat(list(portions)), sizes)
+    return ladder(
+        drawn(lambda some: log_weights(model, x, some, generator, given), x, sizes[-1], track, at_once), sizes
+    )
+
+
+def prior_bounds(
+    model: Density, x: Tensor, sizes: Sequence[int], generator: torch.Generator | None = None,
+    track: Track[int] = iter, at_once: int | None = None,
+) -> list[Estimate]:  # fmt: skip
+    """The same with z from the prior: naive Monte Carlo, log 1/S Σ p(x|z_s), whose few good draws decide."""
+    return ladder(drawn(lambda some: prior_weights(model, x, some, generator), x, sizes[-1], track, at_once), sizes)
 
 
 def drawn(
@@ -120,16 +116,48 @@ def drawn(
         yield weights(min(most, samples - start)).double()
 
 
-def _streamed(weights: Callable[[int], Tensor], x: Tensor, samples: int) -> Estimate:
-    """Add up weights that are drawn some at a time: their sum, the sum of their squares, the sum of their logs."""
-    one = two = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
-    logs = torch.zeros_like(one)
-    for log_w in drawn(weights, x, samples):
-        one = torch.logaddexp(one, log_w.logsumexp(0))
-        two = torch.logaddexp(two, (2 * log_w).logsumexp(0))
-        logs = logs + log_w.sum(0)
-    ess = (2 * one - two).exp()
-    return Estimate(one - math.log(samples), _error(ess, samples), ess, logs / samples, samples)
+class _Rung:
+    """L_S of images from log weights that come some at a time: the sums over the group of S that is being filled, and
+    sums over the groups before it.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"a bound needs at least 1 sample, got samples={size}")
+        self.size, self.groups, self.filled = size, 0, 0
+        self.open = self.closed = torch.zeros(0)
+
+    def add(self, log_w: Tensor) -> None:
+        """More of them, (s, b) float64."""
+        while len(log_w):
+            whole = 0 if self.filled else len(log_w) // self.size  # groups that these fill by themselves
+            count = whole * self.size or min(self.size - self.filled, len(log_w))
+            some, log_w = log_w[:count].unflatten(0, (whole or 1, -1)), log_w[count:]  # (g, s, b)
+            sums = torch.stack([some.logsumexp(1), (2 * some).logsumexp(1), some.sum(1)])  # Σ w, Σ w², Σ log w
+            if self.filled:
+                sums = torch.cat([torch.logaddexp(self.open[:2], sums[:2]), self.open[2:] + sums[2:]])
+            self.filled += 0 if whole else count
+            if whole or self.filled == self.size:
+                self._close(sums)
+            else:
+                self.open = sums
+
+    def _close(self, sums: Tensor) -> None:
+        """Groups that are full, (3, g, b)."""
+        one, two, logs = sums
+        value = one - math.log(self.size)
+        each = torch.stack([value, value.square(), (2 * one - two).exp(), logs / self.size]).sum(1)  # (4, b)
+        self.closed = self.closed + each if self.groups else each
+        self.groups, self.filled = self.groups + len(one), 0
+
+    def estimate(self) -> Estimate:
+        """The mean over the groups. Raises ValueError where none is full."""
+        if not self.groups:
+            raise ValueError(f"a bound of {self.size} samples needs as many weights, got {self.filled}")
+        value, square, ess, mean_log = self.closed / self.groups
+        spread = (square - value.square()).clamp_min(0)  # over the groups
+        error = (spread / (self.groups - 1)).sqrt() if self.groups > 1 else _error(ess, self.size)
+        return Estimate(value, error, ess, mean_log, self.size)
 
 
 def _error(ess: Tensor, samples: int) -> Tensor:

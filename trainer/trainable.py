@@ -105,6 +105,10 @@ class Trainable(nn.Module):
             self.piece(terms, rf"\text{{{name.replace('_', ' ')}}}", name.replace("_", " "), name) for name in names
         ]
 
+    def added(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> list[Piece]:
+        """What training adds to the objective for such images, and evaluation leaves out; no part of `loss` there."""
+        return []
+
     def piece(
         self,
         terms: Mapping[str, Tensor],

@@ -16,6 +16,7 @@ ICON = ":material/vertical_align_top:"
 NEEDS = "one"
 FITS = "bounds the likelihood of pictures"
 PICTURE, SAMPLE = "A picture", "A sample of the model"
+ON = {"on": True, "off": False}
 
 
 def fits(run: Run) -> bool:
@@ -28,8 +29,34 @@ def show(run: Run) -> None:
     st.subheader(f"Bounds by {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
     controls.refusals(run)
-    address.say_where({"checkpoint": run.checkpoint.name})
+    address.follow_settings(run, _widgets(run))
+    if "image" in st.query_params:
+        st.session_state["sources/kind"] = sources.DATA
     _page(run)
+
+
+def _widgets(run: Run) -> address.Widgets:
+    """What of this page is in its address."""
+    key = f"bound/{run.checkpoint.digest}"
+    return {
+        "of": (f"{key}/of", {"picture": PICTURE, "sample": SAMPLE}),
+        "image": ("sources/one", run.numbers - 1),
+        "seed": (f"{key}/seed", controls.MOST),
+        "draws": (f"{key}/draws", {str(draws): draws for draws in bound.DRAWS}),
+        "gaps": (f"{key}/gaps", ON),
+        "ranking": (f"{key}/rank", ON),
+    }
+
+
+def _say(run: Run) -> None:
+    """In the address, what is on screen; a picture of a person's own stays out of it."""
+    widgets = dict(_widgets(run))
+    of_sample = st.session_state.get(widgets["of"][0]) == SAMPLE
+    if of_sample or st.session_state.get("sources/kind") != sources.DATA:
+        del widgets["image"]
+    if not of_sample:
+        del widgets["seed"]
+    address.say_settings(run, widgets)
 
 
 @st.fragment
@@ -42,15 +69,16 @@ def _page(run: Run) -> None:
         except ValueError as error:
             stage.error(controls.literal(str(error)))
             return
-        usual = bound.DRAWS.index(bound.usual_draws(run))
+        st.session_state.setdefault(f"{key}/draws", bound.usual_draws(run))
         samples = st.selectbox(
-            "Draws", bound.DRAWS, usual, format_func="{:,}".format, key=f"{key}/draws",
+            "Draws", bound.DRAWS, format_func="{:,}".format, key=f"{key}/draws",
             help="S of the tightest bound; more take longer", persist_state="session",
         )  # fmt: skip
         optimised = st.toggle("Optimise q", key=f"{key}/gaps", help="Tells the two gaps of the ELBO apart, by finding "
                               "the best q for this picture alone", persist_state="session")  # fmt: skip
         ranking = st.toggle("Rank images", key=f"{key}/rank", help="Which test images have the loosest ELBO",
                             persist_state="session")  # fmt: skip
+    _say(run)
     if image is None:
         stage.info("Choose, upload, draw or photograph a picture, and its bounds appear here.")
         return
@@ -73,8 +101,9 @@ def _page(run: Run) -> None:
 
 def _image(run: Run, key: str) -> np.ndarray | None:
     """The picture (h, w, c) in [0, 1], as the model sees it. Raises ValueError where nothing is left to see."""
+    st.session_state.setdefault(f"{key}/of", PICTURE)
     of = PICTURE if bound.sees_parts(run) else st.segmented_control(
-        "Bound of", [PICTURE, SAMPLE], default=PICTURE, required=True, key=f"{key}/of",
+        "Bound of", [PICTURE, SAMPLE], required=True, key=f"{key}/of",
         help="A picture, or one that the model draws: z from the prior, then x from p(x|z)", persist_state="session",
     )  # fmt: skip
     if of == SAMPLE:

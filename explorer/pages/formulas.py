@@ -55,6 +55,8 @@ def _page(run: Run) -> None:
             "formulas", run.version, zlib.crc32(image.tobytes()), "" if label is None else label,
         )  # fmt: skip
         _objective(written)
+        if label == controls.ANY:
+            st.caption("Tell the model a class on the left, and what training adds for it appears here.")
         if written.dims:
             st.plotly_chart(formula_figures.dimensions(written), config=CONFIG)
 
@@ -84,6 +86,11 @@ def _objective(written: Written) -> None:
         "is what the model computes by itself, of the whole batch."
     )  # fmt: skip
     st.markdown(formulas.table(written))
+    if written.added:
+        st.caption("Training adds, where it is told the class; no part of the bound, nor of the sum:")
+    for row in written.added:
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            _piece(row)
     if abs(written.mean - written.loss) > 1e-4 * max(1.0, abs(written.loss)):
         st.warning("The model's loss has more in it than its objective writes down.", icon=":material/error:")
 

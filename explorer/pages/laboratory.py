@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
-from explorer import controls, laboratory, laboratory_figures
-from explorer.figures import CONFIG
+from explorer import controls, laboratory, laboratory_figures, steady
 from explorer.laboratory import NAMES, RANGES, LinearVAE
 from trainer import Checkpoint
 
@@ -18,7 +17,8 @@ NEEDS = "no"
 TIED, FREE = "v = c²", "v of its own"
 SHOWN, ALL = "the two shown", "all four"
 NOTE = (
-    "Each mark has all four parameters of its own. The gap is E KL(q(z|x) ‖ p(z|x)). The variances are those where the "
+    "The surface is that of the plane through where the sliders stand: a mark off the plane is seen from above, and "
+    "its ELBO is not that of the surface there. The gap is E KL(q(z|x) ‖ p(z|x)). The variances are those where the "
     "sliders stand; c and d are no parameters of q, so both ways take the same gradient for them, from the same draws."
 )
 HELP = {"a": "q(z|x) = N(ax + b, s²)", "b": "q(z|x) = N(ax + b, s²)", "c": "p(x|z) = N(cz + d, v)",
@@ -45,12 +45,16 @@ def _page() -> None:
             path, count, seed = _descent(model, at, (across, up))
     with stage:
         st.markdown(laboratory.table(model, at))
-        st.plotly_chart(laboratory_figures.surface(model, at, path, across, up), config=CONFIG, key="lab/surface")
+        steady.chart(laboratory_figures.surface(model, at, path, across, up), "lab_surface",
+                     f"The ELBO over {across} and {up}, and marks on it.")  # fmt: skip
         with st.container(horizontal=True, gap="medium"):
-            st.container(width=300).plotly_chart(laboratory_figures.along(model, path), config=CONFIG, key="lab/along")
-            st.container(width=300).plotly_chart(
-                laboratory_figures.variances(model, at, count, seed), config=CONFIG, key="lab/variances"
-            )
+            with st.container(width=300):
+                steady.chart(
+                    laboratory_figures.along(model, path), "lab_along", "The ELBO at each step of the descent."
+                )
+            with st.container(width=300):
+                steady.chart(laboratory_figures.variances(model, at, count, seed), "lab_variances",
+                             "The variances of both gradients, component by component.")  # fmt: skip
         st.caption(NOTE)
 
 

@@ -151,14 +151,13 @@ class SemiSupervised(CVAE):
         omega, weighed = ("", "") if "classification" not in terms else (r"\omega\, ", "; ω as the share of told ones")
         over, each = omega + r"\textstyle\sum_y r(y)\, \mathbb{E}_q", formulas.kl(r"q(z \mid x, y)", self.prior_symbol)
         said = r"\ln k + \textstyle\sum_y r(y) \ln r(y)"
-        more = "" if omega else "; training adds −w log q(y|x) of each told image, no part of the bound"
         pieces = [
             self.reconstruction(
                 terms, "z, y", over, f"How far the image is from what z decodes to in the classes it may have{weighed}"
             ),
             self.piece(
                 terms, rf"{omega}\big[{said}\big]" if omega else said,
-                f"How much is said of the class: r(y) is q(y|x), or 1 for the class that is told{more}", "kl/y",
+                "How much is said of the class: r(y) is q(y|x), or 1 for the class that is told", "kl/y",
                 symbols={"k": self.label.size},
             ),
             self.piece(
@@ -176,6 +175,19 @@ class SemiSupervised(CVAE):
             terms, r"-w\, \tfrac{b}{m} \log q(y \mid x)", about, "classification", weight=weight, symbols={"w": weight}
         )
         return [*pieces, told]
+
+    def added(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> list[Piece]:
+        y = given["y"] if "y" in given else x.new_full((len(x),), -1)
+        if not bool((y >= 0).all()):
+            return []
+        log_q = self.classifier(self.learned_from(x)).log_softmax(1)  # (b, k)
+        weight = self.options.classifier_weight
+        told = self.piece(
+            {"classification": -log_q.gather(1, y[:, None].long())[:, 0]}, r"-w \log q(y \mid x)",
+            "What the classifier, without dropout, gives the class that is told; times b/m, of m told in a batch of b",
+            "classification", weight=weight, symbols={"w": weight},
+        )  # fmt: skip
+        return [told]
 
     @property
     def bounded(self) -> str:
