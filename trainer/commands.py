@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
-from pydantic import Field
 
 from trainer import checkpoint, data, distributed, models, stage_command, stages, turns
 from trainer.config import Resumed, now, versions
-from trainer.files import replacing
 from trainer.lock import alone, measuring
-from trainer.options import Options
+from trainer.sample_command import sample
 from trainer.stage import base_folder
 from trainer.train import TrainOptions
 from trainer.train_command import command_of, report, taken, this_command, train
@@ -163,58 +161,6 @@ def _show(folder: tyro.conf.Positional[Path], /) -> None:
         print(f"Not used: {sentence}")
 
 
-DRAWN_AT_ONCE = 64  # images between two steps of the progress bar
-
-
-class Draw(Options):
-    """What `sample` draws."""
-
-    count: int = Field(ge=1, le=10_000)
-    seed: int = Field(ge=0, le=2**31 - 1)
-    temperature: float = Field(ge=0, le=100)
-
-
-def _sample(
-    folder: tyro.conf.Positional[Path], /, out: Path, count: int = 64, seed: int = 0, temperature: float = 1.0
-) -> None:
-    """Draw from a checkpoint's prior and write the decoded images as one PNG.
-
-    Args:
-        folder: the checkpoint's folder
-        out: the PNG file to write
-        count: how many images, up to 10,000
-        seed: of the draw, 0 or more
-        temperature: scales the prior's standard deviation, 0 or more
-    """
-    import math
-
-    import torch
-    from tqdm import tqdm
-
-    from trainer import sheet
-
-    Draw.read({"count": count, "seed": seed, "temperature": temperature})
-    if not out.parent.is_dir():
-        raise ValueError(f'there is no folder "{out.parent}" to write {out.name} into')
-    if out.is_dir():
-        raise ValueError(f'"{out}" is a folder: name a PNG file to write')
-    if out.suffix.lower() != ".png":
-        raise ValueError(f'"{out}" does not end in .png: the picture is written as PNG')
-    model = checkpoint.load(folder)
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(seed)
-        sizes = [min(DRAWN_AT_ONCE, count - start) for start in range(0, count, DRAWN_AT_ONCE)]
-        drawn = (
-            model.sample(n, temperature=temperature, generator=generator)
-            for n in tqdm(sizes, unit=f" times {DRAWN_AT_ONCE} images", leave=False, disable=None)
-        )
-        images = torch.cat([model.decode(z) for z in drawn])
-    picture = sheet.contact_sheet(images, math.ceil(math.sqrt(count)), sheet.scale_for(model.shape))
-    with replacing(out) as temporary:
-        picture.save(temporary, "png")
-    print(f"wrote {out}, {count} images")
-
-
 def _sweep_help(model: tyro.conf.Positional[str], /) -> None:
     """Train one model many times: sweep MODEL --grid beta=1,4 --seeds 3 --out FOLDER; sweep MODEL --help shows more.
 
@@ -272,6 +218,6 @@ def run(arguments: list[str]) -> None:
             "fetch": _fetch,
             "list": _list,
             "show": _show,
-            "sample": _sample,
+            "sample": sample,
         }
         tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=__doc__, args=arguments)
