@@ -117,7 +117,7 @@ class Live {
     const tall = single && most === LARGE ? 0.45 * window.innerHeight : most;
     const large = scale(w, h, Math.min(most, stage - beside), Math.min(most, tall), header.cells ? 2 : 1);
     sized(this.picture, w * large, h * large);
-    const whole = Number.isInteger(large * (window.devicePixelRatio || 1));
+    const zoom = large * (window.devicePixelRatio || 1), whole = Math.abs(zoom - Math.round(zoom)) < 1e-6;
     this.picture.style.imageRendering = whole ? "" : "auto"; // average: leave no pixel out, and draw none twice as wide
     this.find(".origin").hidden = !original;
     if (original) {

@@ -15,8 +15,8 @@ function nth({ shape: [, ...shape], pixels }, i) {
   return { shape, pixels: pixels.subarray(i * size, (i + 1) * size) };
 }
 
-// The largest zoom in CSS pixels at which each image pixel is a whole number of device pixels, or 1/2, 1/3, … of one; with
-// `steps` of 2 also one and a half device pixels, and so on.
+// The largest zoom in CSS pixels at which each image pixel is a whole number of device pixels, or 1/2, 1/3, … of one;
+// with `steps` of 2 also one and a half device pixels, and so on.
 function scale(w, h, width, height = width, steps = 1) {
   const ratio = window.devicePixelRatio || 1;
   const free = Math.min(width / w, height / h) * ratio;
