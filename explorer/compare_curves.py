@@ -39,16 +39,26 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, Any], left: Any, stage
             return
         if len({there[name].config.data.title for name in chosen}) > 1:
             st.caption("These are of different data, so that their curves do not compare.")
+        elif len({_likelihood(there[name]) for name in chosen}) > 1:
+            st.caption("These have different likelihoods p(x|z), so that losses and reconstructions do not compare.")
         drawn = curves.compared(some, name, "nats, or the model's own unit")
         st.plotly_chart(drawn, config=figures.CONFIG)
         _options({name: there[name] for name in chosen})
 
 
 def _alike(there: Mapping[str, Checkpoint], histories: Mapping[str, curves.History]) -> list[str]:
-    """The first two trainings of one data set whose histories measure the same; else the first alone."""
-    kinds = {name: (there[name].config.data, set(curves.names(histories[name]))) for name in histories}
+    """The first two trainings of one data set and likelihood whose histories measure the same; else the first alone."""
+    kinds = {
+        name: (there[name].config.data, _likelihood(there[name]), set(curves.names(histories[name])))
+        for name in histories
+    }
     pairs = itertools.combinations(kinds, 2)
     return list(next((pair for pair in pairs if kinds[pair[0]] == kinds[pair[1]]), list(kinds)[:1]))
+
+
+def _likelihood(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What of the options says which p(x|z) a loss is of; nothing where a model has no choice."""
+    return tuple(checkpoint.config.options.get(name) or "none" for name in ("likelihood", "binarise"))
 
 
 def _histories(there: Mapping[str, Checkpoint]) -> dict[str, curves.History]:

@@ -165,6 +165,6 @@ def number(value: float, unit: str) -> str:
 
 
 def digits(value: float, unit: str) -> str:
-    """Nats with one decimal, others with two; 0 has no sign."""
-    places = 1 if unit == "nats" else 2
+    """Nats with one decimal, others with two, what is small with four; 0 has no sign."""
+    places = 4 if 1e-4 <= abs(value) < 0.05 else 1 if unit == "nats" else 2
     return f"{round(value, places) + 0:,.{places}f}".replace("-", "−")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import streamlit as st
@@ -85,7 +85,7 @@ def _from_data(run: Run, key: str, most: int) -> list[Subject]:
         st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
     if most == 1:
-        start = "min" if key == "sources" else min(last, 1)  # two ends are two images
+        start: int | Literal["min"] = "min" if key == "sources" else min(last, 1)  # two ends are two images
         number = st.number_input("Image", 0, last, start, key=f"{key}/one", help=f"A {kind}, 0 … {last:,}")
         return [_of_data(run, int(number))]
     left, right = st.columns(2)

@@ -130,7 +130,8 @@ def test_units_are_named() -> None:
     written = formulas.Written(rows, 3.75, 1, {})
     assert written.unit == "nats + squared distance" and written.value == 3.75
     assert formulas.table(written).splitlines()[-1] == "| **loss** | 3.75 nats + squared distance |"
-    assert formulas.number(-1234.56, "nats") == "−1,234.6 nats" and formulas.digits(-0.004, "nats") == "0.0"
+    assert formulas.number(-1234.56, "nats") == "−1,234.6 nats" and formulas.digits(-0.00004, "nats") == "0.0"
+    assert formulas.digits(-0.004, "nats") == "−0.0040" and formulas.digits(0.05, "nats") == "0.1"
 
 
 # -- states ------------------------------------------------------------------------------------------------------------

@@ -26,8 +26,7 @@ NAMES = {
     "tc-vae-sprites",
 }  # fmt: skip
 OF_A_RUN = {"state.safetensors", "snapshots.npz", "control.jsonl"}  # these do not ship
-FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}
-MEASURED = {"evaluation.json"}
+FILES = {"config.json", "model.safetensors", "summary.npz", "history.jsonl", "README.md", "preview.png"}  # of any
 
 
 def test_all_are_here() -> None:
@@ -39,9 +38,12 @@ def test_all_are_here() -> None:
 @pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
 def test_opens_and_says_what_it_is(found: trainer.Checkpoint) -> None:
     files = {path.name for path in found.path.iterdir() if path.is_file() and not path.match("umap-*.npy")}
-    assert files - OF_A_RUN == FILES | ({"evaluation.json"} if found in DENSITIES else set())
+    assert files - OF_A_RUN == FILES | {"evaluation.json"}
     evaluation = trainer.load_evaluation(found.path)  # refuses one of other weights
-    assert evaluation is None or all(each.figures for each in evaluation.bounds)
+    assert evaluation and evaluation.decoded and bool(evaluation.bounds) is (found in DENSITIES)
+    for bounds in evaluation.bounds:
+        rising = [bounds.figures[name].value for name in bounds.figures if name == "ELBO" or name.startswith("L_")]
+        assert all(above >= below - 1e-6 for below, above in itertools.pairwise(rising))  # from the same draws
     assert (found.path / "model.safetensors").stat().st_size < 8e6
     assert found.config.command in (found.path / "README.md").read_text()
     Image.open(found.path / "preview.png").verify()
