@@ -28,11 +28,6 @@ torch.set_num_threads(1)
 os.environ.pop("LATENT_EXPLORER_DATA", None)  # no test sees what happens to be on a machine
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Whole files of all tests go to two processes; files or tests that are named run in this one."""
-    return 0 if config.option.file_or_dir else 2
-
-
 @pytest.fixture(autouse=True)
 def main_module() -> Iterator[None]:
     """Streamlit's AppTest leaves its script as the main module, and a process that a later test forks would run it."""

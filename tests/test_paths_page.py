@@ -160,7 +160,7 @@ def test_a_search_that_is_closed_or_fails_is_over(digits: Run, monkeypatch: pyte
 def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, digits: Run) -> None:
     page.goto(f"{app}/paths?checkpoint=vae-digits")
     page.wait_for_selector(READY)
-    expect(page.get_by_text("Through the data: the images move")).to_be_visible()
+    expect(page.get_by_text("Through the data: the images move")).to_have_count(1)
     for title in ("Log density of the prior (nats)", "Distance to the nearest training latent, in z"):
         expect(page.get_by_text(title)).to_have_count(3)  # under each strip
     ends = []
@@ -194,7 +194,7 @@ def test_the_search_for_the_shortest_path_is_cancelled(page: Page, tmp_path: Pat
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         expect(page.get_by_role("radio", name="Straight")).to_be_checked()
-        expect(page.get_by_text("Through the data: the images move")).to_be_visible()
+        expect(page.get_by_text("Through the data: the images move")).to_have_count(1)
         expect(page.get_by_text("Shortest on screen: the images move")).to_have_count(0)
         page.get_by_text("Spherical", exact=True).first.click()  # the search is over: the page answers
         a, b = (digits.image(number)[1]["z"][0].numpy().astype(np.float64).round(4) for number in (0, 1))
