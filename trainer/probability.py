@@ -27,15 +27,21 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """Σ `bernoulli_log_prob` over what follows the first two axes of logits (s, b, …), (s, b), for bounds of thousands
-    of draws: log(1 + e^l) = max(l, 0) + log(1 + e^−|l|), and one logarithm of a product of up to 64 of the latter, each
-    between 1 and 2, in place of as many logarithms. Forward only: its gradient would cost more than it saves.
+    of draws: x l − log(1 + e^l) = (x − r) l + log σ((2r − 1) l) with r the nearer of 0 and 1, and one logarithm of a
+    product of up to 16 of these σ in place of 16; draws with a product too small for a number are summed by pixel.
+    Forward only: its gradient would cost more than it saves.
     """
     assert not torch.is_grad_enabled()
     x, logits = x.flatten(1), logits.flatten(2)  # (b, D), (s, b, D)
-    size = logits.abs()
-    linear = torch.linalg.vecdot(x - 0.5, logits) - 0.5 * size.sum(-1)  # Σ x l − max(l, 0)
-    factors = size.neg_().exp_().add_(1).unflatten(-1, (math.gcd(logits.shape[-1], 64), -1))
-    return linear - factors.prod(-2).log_().sum(-1)
+    near = x.round()
+    product = (logits * (2 * near - 1)).sigmoid_().unflatten(-1, (math.gcd(logits.shape[-1], 16), -1)).prod(-2)
+    found = product.log().sum(-1)
+    if not near.equal(x):
+        found += torch.linalg.vecdot(x - near, logits)
+    lost = (product < torch.finfo(product.dtype).tiny).any(-1)
+    if lost.any():
+        found[lost] = bernoulli_log_prob(x.expand_as(logits)[lost], logits[lost]).sum(-1)
+    return found
 
 
 def discretised_logistic_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
