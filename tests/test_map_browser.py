@@ -265,3 +265,26 @@ def test_what_is_faded_is_drawn_under_what_is_not(page: Page, app: str, gpu: boo
         faded,
     )
     assert drawn == {"gpu": gpu, "rgba": [200, 0, 0, 255]}
+
+
+def test_labels_at_one_place_stand_below_one_another_wherever_the_map_is(page: Page) -> None:
+    """At 3,000 places between the pixels, whose sums with a line's height are rounded up or down."""
+    source = (ROOT / "explorer/map/over.js").read_text()
+    script = f"""(() => {{
+        const [labels, LINE] = new Function({json.dumps(source)} + "; return [labels, LINE]")();
+        const context = document.createElement("canvas").getContext("2d");
+        const written = [];
+        context.fillText = (text, x, y) => written.push(y);
+        const header = {{ labels: ["a", "b", "c"].map((text, level) => ({{ text, level, place: [0, 0] }})) }};
+        const cloud = {{ header, hidden: new Set(), inward: (place) => place }};
+        const gaps = [];
+        for (let step = 0; step < 3000; step++) {{
+            written.length = 0;
+            labels(context, {{ camera: {{ screen: () => [50, 300 * Math.sin(step)] }}, cloud, style: {{}} }});
+            gaps.push(written[1] - written[0] - LINE, written[2] - written[1] - LINE);
+        }}
+        return Math.max(...gaps.map(Math.abs));
+    }})()"""
+    session = page.context.new_cdp_session(page)  # it ends a script that does not come to an end
+    found = session.send("Runtime.evaluate", {"expression": script, "returnByValue": True, "timeout": 20_000})
+    assert found["result"]["value"] < 1e-6

@@ -19,14 +19,14 @@ function drawOver(context, map) {
 
 const at = ({ camera, cloud }, i) => camera.screen(cloud.places[2 * i], cloud.places[2 * i + 1]);
 
-// One below another where they would overlap.
+// One below another where they would overlap: less than a line apart, by more than what y + LINE is rounded by.
 function labels(context, { camera, cloud, style }) {
   const put = [];
   for (const { level, text, place } of cloud.header.labels) {
     if (cloud.hidden.has(level)) continue;
     let [x, y] = camera.screen(...cloud.inward(place));
     const half = context.measureText(text).width / 2 + 2;
-    const under = () => put.find((other) => Math.abs(other.y - y) < LINE && Math.abs(other.x - x) < other.half + half);
+    const under = () => put.find((other) => Math.abs(other.y - y) < LINE - 1e-6 && Math.abs(other.x - x) < other.half + half);
     for (let other = under(); other; other = under()) y = other.y + LINE;
     put.push({ x, y, half });
     tag(context, style, text, x, y);
