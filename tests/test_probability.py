@@ -74,6 +74,7 @@ def test_bernoulli_log_prob_stays_finite_far_out() -> None:
 def test_bernoulli_log_likelihood_is_the_sum_over_pixels(
     pixels: tuple[int, int, int], spread: float, grey: bool
 ) -> None:
+    torch.manual_seed(0)
     x, logits = torch.rand(2, *pixels), spread * torch.randn(5, 2, *pixels)
     x = x if grey else x.round()
     logits[:2] = (2 * x.round() - 1) * logits[:2].abs()  # draws that fit, beside some that do not
@@ -89,6 +90,8 @@ def test_bernoulli_log_likelihood_of_what_is_known_by_heart() -> None:
     torch.testing.assert_close(
         p.bernoulli_log_likelihood(torch.zeros(1, 64), torch.zeros(1, 1, 64)), torch.tensor([[-64 * math.log(2)]])
     )
+    half = p.bernoulli_log_likelihood(torch.full((1, 64), 0.5), torch.full((1, 1, 64), 3.0))
+    torch.testing.assert_close(half, torch.tensor([[64 * (1.5 - math.log1p(math.exp(3.0)))]]))
     nothing = p.bernoulli_log_likelihood(torch.zeros(1, 64), torch.full((1, 1, 64), math.nan))
     assert nothing.isnan().all()  # a broken net is not taken for a likely one
 

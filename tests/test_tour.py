@@ -23,6 +23,7 @@ from explorer.tour_figures import FIGURES
 from trainer.probability import kl_between
 
 SHIPPED = {found.name: found for found in trainer.checkpoints(ROOT / "checkpoints")}
+EXPLAINED = {"Latent-variable models": {"laboratory", "formulas"}, "The ELBO": {"bound", "laboratory", "formulas"}}
 LINKS = [link for chapter in CHAPTERS for link in chapter.links]
 SHOWN = [chapter for chapter in CHAPTERS if chapter.shown(set(SHIPPED))]
 HERE = [link for link in LINKS if link.checkpoint in SHIPPED]
@@ -57,6 +58,12 @@ def test_a_link_has_a_latent_of_its_checkpoint(link: Link) -> None:
         assert {f"{part}/{dim}": value for dim, value in enumerate(numbers) if value} == link.at
     config = SHIPPED[link.checkpoint].config
     assert len(link.said(config, summary)) == len(link.facts)
+
+
+def test_latent_variables_and_the_elbo_lead_to_their_pages() -> None:
+    pages_of = {chapter.title: {link.page for link in chapter.links} for chapter in CHAPTERS}
+    for title, wanted in EXPLAINED.items():
+        assert wanted <= pages_of[title], title
 
 
 def test_a_link_to_a_dimension_that_is_not_there_is_refused() -> None:

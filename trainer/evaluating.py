@@ -69,6 +69,8 @@ def evaluate(model: LatentModel, images: Images, asked: Asked, digest: str = "",
     _compare(model, images, rows, found)
     if images.factor_names:
         _score(model, images, asked, found)
+    else:
+        found.not_scored = f'"{images.name}" has no known factors, which the scores compare latents with'
     if isinstance(model, Density):
         found.samples, found.trained_with = asked.samples, getattr(model.options, "samples", None)
         found.bounds = [bounds for told in _ways(model, images) for bounds in _bounds(model, images, rows, asked, told)]

@@ -74,7 +74,7 @@ class Evaluation(_Record):
     scored_on: list[int] = []  # images, or pairs' points, to learn from and to test on
     scores: dict[str, float] = {}  # 0 … 1
     scored_how: str = ""  # what must stand beside the scores
-    not_scored: str = ""  # why there are no scores, where there are factors
+    not_scored: str = ""  # why there are no scores
 
     @property
     def measured_on(self) -> str:

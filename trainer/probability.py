@@ -33,7 +33,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """
     assert not torch.is_grad_enabled()
     x, logits = x.flatten(1), logits.flatten(2)  # (b, D), (s, b, D)
-    near = x.round()
+    near = (x > 0.5).to(x.dtype)
     product = (logits * (2 * near - 1)).sigmoid_().unflatten(-1, (math.gcd(logits.shape[-1], 16), -1)).prod(-2)
     found = product.log().sum(-1)
     if not near.equal(x):
