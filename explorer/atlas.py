@@ -62,8 +62,8 @@ class Shown:
         if chosen.kind == "point":
             return np.arange(len(self.cloud)) == chosen.point
         found = selection.inside(np.array(chosen.polygon).reshape(-1, 2), self.projected.places)
-        known = self.cloud.columns.get("class")
-        if known:
+        known = self.cloud.columns.get(chosen.levels)
+        if known and known.levels:
             found &= ~np.isin(known.values, chosen.hidden)
         return found if found.any() else None
 

@@ -114,6 +114,7 @@ class _Query:
 
     def ranked(self, name: str, column: Column) -> np.ndarray:
         """The highest or lowest share of an amount: at least one point, and those of equal value with it."""
+        self.took("the")
         end = next((end for end in ("top", "bottom") if self.took(end)), None)
         if end is None:
             raise ValueError(f"After “{name} in” “top” or “bottom” is expected, such as “{name} in top 1 %”.")

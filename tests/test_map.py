@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,27 @@ def test_hidden_classes_are_not_selected(some: Cloud) -> None:
     assert view.selected(chosen.model_copy(update={"polygon": [(1e3, 1e3), (2e3, 1e3), (2e3, 2e3)]})) is None
     point = view.selected(canvas.Chosen(revision="r", kind="point", number=1, point=7))
     assert point is not None and np.flatnonzero(point).tolist() == [7]
+
+
+def test_the_classes_that_colour_the_map_are_those_of_the_legend(some: Cloud) -> None:
+    """A model's guess of the class, beside the class itself: what is hidden belongs to the one that is shown."""
+    known = some.columns["class"]
+    guessed = replace(known, title="Inferred y", values=(known.values + 1) % 10)
+    cloud = replace(some, columns={**some.columns, "inferred_y": guessed})
+    view = shown(cloud)
+    for name, column in (("class", known), ("inferred_y", guessed), ("error", known)):
+        packet = canvas.pack_points(cloud, view.projected.places, cloud.columns[name], key="", points="", revision="",
+                                    about="", thumbnails=None)  # fmt: skip
+        sent = opened(packet)[0]["classes"]
+        assert (sent["name"], sent["title"]) == ("class" if name == "error" else name, column.title)
+        assert np.array_equal(array(packet, sent["values"], np.uint16), column.values)
+    everywhere = [(-1e3, -1e3), (1e3, -1e3), (1e3, 1e3), (-1e3, 1e3)]
+    chosen = canvas.Chosen(
+        revision="r", kind="polygon", number=1, polygon=everywhere, hidden=[3, 4], levels="inferred_y"
+    )
+    mask, nothing = view.selected(chosen), view.selected(chosen.model_copy(update={"levels": "no such column"}))
+    assert mask is not None and np.array_equal(mask, ~np.isin(guessed.values, [3, 4]))
+    assert nothing is not None and nothing.all()
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

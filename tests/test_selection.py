@@ -32,6 +32,7 @@ COLUMNS = {
     ('CLASS = "rock and roll"', [2, 3]),
     ("class != shirt and error < 4", [1, 2]),
     ("error>=3 and not class = t-shirt/top", [2, 3]),
+    ("error in the top 1 %", [3, 4]),
     ("error in top 1 %", [3, 4]),  # two are equally high
     ("error in bottom 40 %", [0, 1]),
     ("position x <= -1.5 or position x > 3", [1, 4]),

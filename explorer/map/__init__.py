@@ -51,6 +51,7 @@ class Chosen(_Message):
     kind: Literal["polygon", "point", "none"]
     number: int  # tells one selection from the next
     hidden: list[int] = Field(default=[], max_length=10_000)
+    levels: str = "class"  # the column that these are levels of
     polygon: list[Place] = Field(default=[], max_length=1_000)
     point: int = Field(default=-1, ge=-1)
 
@@ -124,7 +125,8 @@ def pack_points(
     behind: bool = False,
 ) -> bytes:
     """The points and how they are drawn. `points` names the points and `revision` also their places (n, 2), so that the
-    browser shows new places of the same points as a move; `behind` draws decodes behind them.
+    browser shows new places of the same points as a move; `behind` draws decodes behind them. The legend's classes are
+    the levels of `colour`, where it has some.
 
     Raises ValueError for more than LIMIT bytes.
     """
@@ -134,7 +136,8 @@ def pack_points(
         flat = np.ascontiguousarray(values, kind)
         return packet.put(flat.view(np.uint8).reshape(-1))
 
-    known = cloud.columns.get("class")
+    levels = next((name for name, column in cloud.columns.items() if column is colour and column.levels), "class")
+    known = cloud.columns.get(levels)
     header = {
         "key": key,
         "points": points,
@@ -152,7 +155,7 @@ def pack_points(
         "places": put(places, np.float32),
         "ids": put(cloud.ids, np.uint32),
         "classes": known and {
-            "title": known.title, "levels": known.levels, "values": put(known.values, np.uint16),
+            "name": levels, "title": known.title, "levels": known.levels, "values": put(known.values, np.uint16),
         },
         "labels": _labels(known, places) if known else [],
         "amount": None if colour is None or colour.levels or not len(places) else {

@@ -24,7 +24,7 @@ class Cloud {
       shape: header.thumbnails.shape,
       pixels: payload.subarray(header.thumbnails.offset, header.thumbnails.offset + product(header.thumbnails.shape)),
     };
-    if (!same) this.hidden.clear();
+    if (!same || before.classes?.name !== header.classes?.name) this.hidden.clear();
     if (!placed) this.selected = null;
     if (placed) return false;
     this.normalise(typed(header.places, Float32Array));

@@ -3,7 +3,7 @@
 const CLICK = 4; // px that a pointer may move within a click
 const STEP = 40; // px that an arrow key moves
 const APART = 3; // px between two corners of a lasso
-const CORNERS = 400; // of a lasso, at most
+const CORNERS = 1000; // of a lasso, at most: what the server takes
 
 class Pointing {
   constructor(canvas, map) {

@@ -40,6 +40,6 @@ class Talk {
   choose(kind, what) {
     const { header, hidden } = this.map.cloud;
     this.number += 1; // the same lasso twice is two selections
-    this.send("chosen", { revision: header.revision, kind, hidden: [...hidden], number: this.number, ...what });
+    this.send("chosen", { revision: header.revision, kind, hidden: [...hidden], levels: header.classes?.name ?? "", number: this.number, ...what });
   }
 }
