@@ -19,7 +19,7 @@ from trainer.latent import Density, Latent, LatentModel
 from trainer.trainable import NOTHING, Track
 
 EFFECTIVE = 5  # effective sample size, below which the delta method tells no error: it says 1 nat at most
-AT_ONCE = 2**22  # pixels that are decoded at once, of all draws and images: 16 MB, and a few ms of a core
+AT_ONCE = 2**22  # pixels that are decoded at once, of all draws and images: 16 MB
 
 
 @dataclass(frozen=True)
