@@ -267,6 +267,9 @@ class Work(Protocol):
 def follow(work: Work, say: Callable[[], tuple[float, str]], cancel: Callable[[], None], key: str, help: str) -> None:
     """How far work is, by the share and the words of `say`, and a button that ends it; the page runs again once it is
     over.
+
+    Call it in a place that is there always, an `st.empty()`: the browser may miss that it is gone and then keeps the
+    last of what has moved up behind it, twice.
     """
     if work.is_over:
         st.rerun()

@@ -35,7 +35,7 @@ KEPT = 64  # layouts in a person's cache; the one that was not used for longest 
 
 def key(points: np.ndarray, options: Umap) -> str:
     """What a layout is kept under: its points, how they were laid out, and by which UMAP."""
-    said = json.dumps([points.shape, asdict(options), version("umap-learn")])
+    said = json.dumps([points.shape, asdict(options), projection.EPOCHS, version("umap-learn")])
     return hashlib.sha256(np.ascontiguousarray(points, np.float32).tobytes() + said.encode()).hexdigest()[:20]
 
 

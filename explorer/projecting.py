@@ -87,6 +87,7 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
     if len(cloud) < FEWEST:
         st.caption(f"UMAP needs {FEWEST} points or more; the map shows PCA.")
         return _pca(cloud, points)
+    place = st.empty()  # also where nothing is followed: what comes below it keeps its place
     key = "umap/" + "/".join(map(str, astuple(options)))
     wanted = f"{points}/{key}"
     layout = _at_work(wanted)
@@ -100,10 +101,11 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
         return Projected(places, UMAP, key, umap=options)
     if layout is None:
         layout = _start(cloud, options, wanted)
-    if layout.problem:
-        _stopped(layout.problem)
-    else:
-        _follow(layout, "", "The map shows PCA.", "map/cancel", "End UMAP; the map goes on with PCA")
+    with place.container():
+        if layout.problem:
+            _stopped(layout.problem)
+        else:
+            _follow(layout, "", "The map shows PCA.", "map/cancel", "End UMAP; the map goes on with PCA")
     return _pca(cloud, points)
 
 
@@ -175,14 +177,13 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
     """UMAP's places (q, 2) of new points (q, d); None until it is ready, and a line says that it is on its way."""
     wanted, options = f"{points}/{projected.key}", projected.umap
     assert options
+    place = st.empty()  # as above
     layout = _at_work(wanted)
     if layout is None:  # the places were kept; the process that places others is not there
         layout = _start(cloud, options, wanted)
-    if layout.problem:
-        _not_placed(layout.problem)
-        return None
-    if layout.places is None:
-        _follow(layout, "To place pictures by UMAP: ", "", "map/cancel_placing", "Leave them among their neighbours")
+    if layout.problem or layout.places is None:
+        with place.container():
+            _not_ready(layout)
         return None
     key, placing = st.session_state.get("map/placing", ("", None))
     name = f"{wanted}/{hash(new.tobytes())}"
@@ -191,15 +192,19 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
         placing.ask(layout)
         st.session_state["map/placing"] = (name, placing)
     if placing.places is None and not placing.failed:
-        _await(placing)
+        with place.container():
+            _await(placing)
     found: np.ndarray | None = placing.places
     return found
 
 
-def _not_placed(problem: str) -> None:
-    """Why UMAP places nothing, and the way to try again: never by itself, since it might end the same way for ever."""
-    if problem != "cancelled":
-        st.error(literal(f"UMAP ended early, so that it places no pictures: {problem}"))
+def _not_ready(layout: Layout) -> None:
+    """How far UMAP is; or why it places nothing, and the way to try again, for by itself it might end so for ever."""
+    if not layout.problem:
+        _follow(layout, "To place pictures by UMAP: ", "", "map/cancel_placing", "Leave them among their neighbours")
+        return
+    if layout.problem != "cancelled":
+        st.error(literal(f"UMAP ended early, so that it places no pictures: {layout.problem}"))
     st.button("Place by UMAP", on_click=_again, icon=":material/play_arrow:", help="Make UMAP ready once more")
 
 

@@ -117,6 +117,7 @@ def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
         search.close()
         del st.session_state["paths/search"]
         search = None
+    place = st.empty()  # also where no search is followed: what comes below it keeps its place
     if kind == METRIC and METRIC not in found:
         if search is None:
             search = Search(run, a, b)
@@ -124,7 +125,8 @@ def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
         if search.found:
             found[METRIC] = search.found
         else:
-            _shortest(search)
+            with place.container():
+                _shortest(search)
     return list(found.values())
 
 

@@ -122,7 +122,7 @@ def test_a_layout_comes_from_a_process_is_kept_and_places_new_points(laid_out: l
     assert laid_out.place(points[:1]) is None
     until(lambda: phases.add(laid_out.progress[0]) or laid_out.is_over)
     assert laid_out.problem is None and laid_out.places is not None
-    assert {"loading", "compiling"} <= phases and laid_out.progress[1:3] == (500, 500)
+    assert {"loading", "compiling"} <= phases and laid_out.progress[1:3] == (projection.EPOCHS, projection.EPOCHS)
     blobs = np.arange(90) % 3
     near, _ = projection.neighbours(laid_out.places, 4)
     assert (blobs[near] == blobs[:, None]).mean() > 0.97

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commandline import call
 from safetensors.torch import save_file
 from streamlit.testing.v1 import AppTest
 
@@ -118,6 +121,20 @@ def test_two_dimensions() -> None:
     page = choose(opened(trainer.root() / "vae-digits"), "Projection", "Two dimensions")
     choose(page, "Across", "z2")
     assert "/two/z2/" in header(page)["revision"]
+
+
+def test_a_latent_of_two_dimensions_is_its_own_map_before_its_decodes(tmp_path: Path) -> None:
+    assert call("train", "pca", "--data", "digits", "--latents", 2, "--out", tmp_path / "two", "--device", "cpu") == 0
+    page = opened(tmp_path / "two")
+    images = trainer.load_data("digits", "train")
+    model = trainer.load(tmp_path / "two")
+    with torch.inference_mode():
+        z = model.encode(images.batch(torch.arange(len(images))))["z"].numpy()
+    np.testing.assert_allclose(places_of(page), z, rtol=1e-3, atol=1e-3)  # kept as float16
+    assert header(page)["revision"].endswith("/itself") and header(page)["behind"] is True
+    next(toggle for toggle in page.toggle if toggle.label == "Decodes behind the points").set_value(False)
+    page.run()
+    assert header(page)["behind"] is False
 
 
 def test_queries_select_and_say_what_is_wrong() -> None:
@@ -299,14 +316,20 @@ class Working:
         self.places: np.ndarray | None = None
         self.problem: str | None = None
         self.progress = ("layout", 40, 200, 12.0)
+        self.answers = threading.Event()
+        self.placed = np.array([[0.25, -0.5]], np.float32)
         self.made.append(self)
 
     @property
     def is_over(self) -> bool:
         return self.places is not None or self.problem is not None
 
+    def place(self, new: np.ndarray, wait: float) -> np.ndarray | None:
+        return self.placed if self.answers.wait(wait) else None
+
     def close(self) -> None:
         self.problem = "cancelled"
+        self.answers.set()
 
 
 @pytest.fixture
@@ -348,3 +371,23 @@ def test_umap_can_be_cancelled_and_started_again(working: list[Working]) -> None
     working[1].problem = "no memory"
     page.run()
     assert "UMAP ended early" in page.error[0].value and "no memory" in page.error[0].value
+
+
+def test_umap_places_a_picture_once_its_transform_is_ready(working: list[Working]) -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
+    (umap,) = working
+    umap.places = np.random.default_rng(0).normal(size=(len(umap.points), 2)).astype(np.float32)
+    page.run()
+    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
+    page.run()
+    assert not page.exception
+    assert "Placed among its nearest neighbours, until UMAP's transform is ready." in text_of(page)
+    assert "UMAP is placing the picture" in text_of(page)
+    umap.answers.set()
+    _, placing = page.session_state["map/placing"]
+    end = time.monotonic() + 30
+    while placing.places is None and time.monotonic() < end:
+        time.sleep(0.01)
+    page.run()
+    assert "Placed by UMAP's transform." in text_of(page) and "UMAP is placing" not in text_of(page)
+    assert placing.points.shape == (1, 10) and np.array_equal(placing.places, umap.placed)
