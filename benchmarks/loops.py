@@ -29,7 +29,8 @@ from trainer.train import TrainOptions, batches, start, train
 
 
 def ours(net: str) -> Steps:
-    """`trainer.train.train` itself, with a measure every 100 steps."""
+    """`trainer.train.train` itself, with a measure every 100 steps, as the command line runs it."""
+    device.for_training(ON.type)
     images = images_for(net)
     model, options = build(net, images), TrainOptions(steps=10**8, batch=BATCH[net])
     state, goal = start(model, options), 0

@@ -25,6 +25,7 @@ from explorer.job import RUNNING, STARTING, WAITING, Job, known_as, read
 from trainer import Checkpoint
 
 PACKAGE = Path(__file__).parent.parent
+SPINS = "3000"  # of a thread of GNU's OpenMP before it sleeps, 0.1 ms: other programs run where it waits for longer
 LEAVES = 10.0  # seconds that a process which waits is given to end
 
 
@@ -136,7 +137,7 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     count = threads(device)
     told = [f"--threads={count}"] if count else []
     command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue"]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
+    environment = {"GOMP_SPINCOUNT": SPINS, **os.environ, "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
     job = Job(str(folder), device, tuple(command), begun=time.time())
     job.write()  # what cannot be described is not started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -240,31 +239,37 @@ def test_after_step_sees_each_term_without_a_gradient(images: data.Images, monke
 # ---- the process
 
 
-def prepared(code: str, **settings: str) -> str:
+def prepared(code: str) -> str:
     """What a fresh Python prints that prepares itself and then runs `code`."""
-    before = {name: value for name, value in environment().items() if name != "OMP_WAIT_POLICY"}
     command = [sys.executable, "-c", f"from trainer import device; device.prepare()\nimport os, sys\n{code}"]
     return subprocess.run(
-        command, cwd=REPOSITORY, env={**before, **settings}, capture_output=True, text=True, check=True
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
 def test_a_process_prepares_before_torch_is_loaded() -> None:
-    assert prepared("print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)") == "passive False"
-    assert prepared("print(os.environ['OMP_WAIT_POLICY'])", OMP_WAIT_POLICY="active") == "active"
+    assert prepared("print('torch' in sys.modules)") == "False"
     assert prepared("import torch; print(float((torch.ones(2000, 2000) @ torch.ones(2000, 1)).sum()))") == "4000000.0"
+
+
+def test_while_training_what_is_too_small_is_none_in_every_thread() -> None:
+    count = "import torch; print(int((torch.full((10_000_000,), 1e-30) * 1e-10).count_nonzero()))"
+    assert prepared(f"device.for_training('cpu', 2); {count}") == "0"
+    assert prepared(f"device.choose('cpu'); {count}") == "10000000"
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
 def test_without_glibc_nothing_is_asked_of_it(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+
     class Library:
         def __init__(self, name: None) -> None:
+            asked.append(name)
             raise error
 
     monkeypatch.setattr("ctypes.CDLL", Library)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     device.prepare()
-    assert os.environ.pop("OMP_WAIT_POLICY") == "passive"
+    assert asked == [None]
 
 
 def test_threads_are_as_many_as_asked_for(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def _resume(
 
     if steps < 0:
         raise ValueError(f"steps came as {steps}, expected 0 or more")
-    where = devices.choose(device, threads)
+    where = devices.for_training(device, threads)
     checkpoint.describe_running(folder)  # which says it where there is none
     with alone(folder) if distributed.rank() == 0 else nullcontext():
         _go_on(folder, steps, rate, where, queue)

@@ -43,7 +43,7 @@ def train(name: str, folder: Path, chosen: Options) -> None:
     assert isinstance(training, TrainOptions) and isinstance(asked, Run) and isinstance(told, Told)
     if told.labels is not None and not kind.labelled:
         raise ValueError(f"{name} is told no labels, so that --labels {told.labels} has no effect")
-    where = device.choose(asked.device, asked.threads)
+    where = device.for_training(asked.device, asked.threads)
     base = checkpoint.describe(folder)
     out = folder / name
     few = {"labels": told.labels, "seed": training.seed} if told.labels else {}

@@ -139,7 +139,7 @@ def train(name: str, chosen: Options) -> None:
     from trainer.fit import fit
 
     options, training, place = checked(name, chosen.model_dump())
-    where = device.choose(place.device, place.threads)
+    where = device.for_training(place.device, place.threads)
     with ExitStack() as held:
         if distributed.rank() == 0:
             checkpoint.check_folder(place.out)
