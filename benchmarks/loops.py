@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-if sys.argv[1:2] and sys.argv[1].startswith("ours"):
-    from trainer import device
+from trainer import device
 
+if sys.argv[1:2] and sys.argv[1].startswith("ours"):
     device.prepare()  # as the command line does; the peers run as they come
 
 import torch
