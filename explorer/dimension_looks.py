@@ -103,8 +103,10 @@ def _scores(run: Run, found: Known) -> None:
         return
     if scoring.problem:
         st.error(controls.literal(f"The scores ended early: {scoring.problem}"))
+    place = st.empty()
     if not scoring.is_over:
-        controls.follow(scoring, scoring.said, scoring.close, "dimensions/cancel", "End it at its next step")
+        with place.container():
+            controls.follow(scoring, scoring.said, scoring.close, "dimensions/cancel", "End it at its next step")
         return
     size = min(TRAIN + TEST, len(run.images))
     st.button(

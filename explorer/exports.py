@@ -98,7 +98,7 @@ def sprite(cloud: Cloud, rows: np.ndarray) -> tuple[bytes, tuple[int, int]] | No
 
 def _metadata(cloud: Cloud, rows: np.ndarray) -> str:
     names = [name for name in cloud.columns if name not in cloud.dims]
-    lines = ["\t".join(["id", *names])]
+    lines = ["\t".join(["id", *names])] if names else []  # the projector takes no header for a single column
     for row in rows:
         cells = [str(cloud.ids[row])]
         for name in names:

@@ -137,7 +137,9 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     count = threads(device)
     told = [f"--threads={count}"] if count else []
     command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue"]
-    environment = {"GOMP_SPINCOUNT": SPINS, **os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if "OMP_WAIT_POLICY" not in environment:  # which it would overrule
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
     job = Job(str(folder), device, tuple(command), begun=time.time())
     job.write()  # what cannot be described is not started

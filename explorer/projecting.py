@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -88,17 +89,16 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
         st.caption(f"UMAP needs {FEWEST} points or more; the map shows PCA.")
         return _pca(cloud, points)
     place = st.empty()  # also where nothing is followed: what comes below it keeps its place
-    key = "umap/" + "/".join(map(str, astuple(options)))
-    wanted = f"{points}/{key}"
+    wanted = _name(points, options)
     layout = _at_work(wanted)
     known, places = st.session_state.get("map/places", ("", None))
-    if known != wanted:
-        places = layouts.kept(cloud.points, options, folder)
-    if places is None and layout:
+    if layout and layout.places is not None:  # new points are placed among these, whatever another machine kept
         places = layout.places
+    elif known != wanted:
+        places = layouts.kept(cloud.points, options, folder)
     if places is not None:
         st.session_state["map/places"] = (wanted, places)
-        return Projected(places, UMAP, key, umap=options)
+        return Projected(places, UMAP, f"umap/{zlib.crc32(places.tobytes())}", umap=options)
     if layout is None:
         layout = _start(cloud, options, wanted)
     with place.container():
@@ -107,6 +107,10 @@ def _umap(cloud: Cloud, points: str, folder: Path) -> Projected:
         else:
             _follow(layout, "", "The map shows PCA.", "map/cancel", "End UMAP; the map goes on with PCA")
     return _pca(cloud, points)
+
+
+def _name(points: str, options: Umap) -> str:
+    return f"{points}/umap/" + "/".join(map(str, astuple(options)))
 
 
 def _at_work(wanted: str) -> Layout | None:
@@ -144,9 +148,10 @@ def _follow(layout: Layout, before: str, after: str, key: str, help: str) -> Non
 
     def say() -> tuple[float, str]:
         phase, done, of, left = layout.progress
-        epochs = f": epoch {done} of {of}" if of > 1 else ""
+        count = f"epoch {done} of {of}" if phase == "layout" else f"{done:,} of {of:,}"
+        counted = f": {count}" if of > 1 else ""
         time_left = "" if left is None else f", {left:.0f} s left"
-        return (done / of if of > 1 else 0.0), f"{before}{PHASES.get(phase, phase)}{epochs}{time_left}. {after}"
+        return (done / of if of > 1 else 0.0), f"{before}{PHASES.get(phase, phase)}{counted}{time_left}. {after}"
 
     controls.follow(layout, say, layout.close, key, help)
 
@@ -175,9 +180,10 @@ class Placing:
 
 def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarray) -> np.ndarray | None:
     """UMAP's places (q, 2) of new points (q, d); None until it is ready, and a line says that it is on its way."""
-    wanted, options = f"{points}/{projected.key}", projected.umap
+    options = projected.umap
     assert options
-    place = st.empty()  # as above
+    wanted = _name(points, options)
+    place = st.empty()  # also where nothing is followed: what comes below it keeps its place
     layout = _at_work(wanted)
     if layout is None:  # the places were kept; the process that places others is not there
         layout = _start(cloud, options, wanted)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 CHUNK = 2**24  # distances held at once
-EPOCHS = 200  # of a UMAP layout; umap-learn takes 500 up to 10,000 points, for no more trustworthiness on latents
+EPOCHS = 200  # of a UMAP layout, and a third of them to place new points; see benchmarks/README.md
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,16 @@ def pca(points: np.ndarray) -> np.ndarray:
 
 
 def neighbours(
-    points: np.ndarray, k: int, queries: np.ndarray | None = None, metric: str = "euclidean"
+    points: np.ndarray,
+    k: int,
+    queries: np.ndarray | None = None,
+    metric: str = "euclidean",
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of `points` (n, d) to each of `queries` (q, d): positions (q, k) and distances, nearest first.
 
-    Exact. Without `queries` they are the points themselves, each its own first neighbour. "cosine" is 1 − cos.
+    Exact. Without `queries` they are the points themselves, each its own first neighbour. "cosine" is 1 − cos. `tell`
+    hears of how many queries the neighbours are known, of how many.
     """
     import torch
 
@@ -67,6 +73,7 @@ def neighbours(
         chosen = exact.topk(k, largest=False)
         found.append(near.gather(1, chosen.indices))
         distances.append(chosen.values.clamp_min(0))
+        tell(sum(map(len, found)), len(asked))
     squares = torch.cat(distances) if distances else torch.zeros(0, k)
     length = squares / 2 if metric == "cosine" else squares.sqrt()
     return (torch.cat(found) if found else torch.zeros(0, k).long()).numpy(), length.numpy()
@@ -102,8 +109,7 @@ def umap(points: np.ndarray, options: Umap, report: Report) -> tuple[np.ndarray,
     import umap as library
 
     k = min(options.n_neighbors, len(points) - 1)
-    report("neighbours", 0, 1)
-    near, distances = neighbours(points, k, metric=options.metric)
+    near, distances = neighbours(points, k, metric=options.metric, tell=partial(report, "neighbours"))
     report("compiling", 0, 1)  # numba does so in the first call of each function
     model = library.UMAP(
         n_neighbors=k,

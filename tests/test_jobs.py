@@ -77,15 +77,26 @@ def test_a_closed_form_is_finished(places: Path) -> None:
     assert job.last_words().startswith("wrote ")
 
 
-def test_a_job_that_was_killed_has_died_and_goes_on(places: Path) -> None:
+def settings(job: jobs.Job) -> dict[str, str]:
+    """The environment that its process was started with."""
+    told = Path(f"/proc/{job.pid}/environ").read_text().split("\0")
+    return dict(line.split("=", 1) for line in told if line)
+
+
+def test_a_job_that_was_killed_has_died_and_goes_on(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     job = jobs.start("killed", "vae", ENDLESS, device="cpu")
     reaches(job, RUNNING)
+    assert settings(job)["GOMP_SPINCOUNT"] == jobs.SPINS
     os.kill(job.pid, signal.SIGKILL)
     reaches(job, DIED)
     checkpoint = job.checkpoint
     assert checkpoint
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     again = jobs.resume(checkpoint)
     reaches(again, RUNNING)
+    assert "GOMP_SPINCOUNT" not in settings(again)  # it would overrule what a person said
     jobs.stop(again)
     assert reaches(again, STOPPED)
 

@@ -42,8 +42,8 @@ def choose(name: str = "auto") -> torch.device:
 
 
 def for_training(name: str, threads: int | None = None) -> torch.device:
-    """The same, with that many threads on the CPU: without `threads` one per core that this process may use, or what
-    OMP_NUM_THREADS says. Raises ValueError for less than one thread too.
+    """What `choose` chooses, with that many threads on the CPU: one per core that this process may use, or what
+    OMP_NUM_THREADS says, where they are not given. Raises ValueError for less than one, and as `choose` does.
 
     On the CPU numbers below 1e-38 become 0 from here on: Adam's moments of weights that get no gradient any more fall
     there, and an MLP's steps on MNIST took a third longer for them.
