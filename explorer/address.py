@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from explorer.controls import DIGITS, IMAGE, MEAN, MOST, POINT, SAMPLE, Start, begin, blended, key_of, literal
+from explorer.controls import MOST, literal
 from explorer.opened import Run
+from explorer.starts import DIGITS, IMAGE, MEAN, POINT, SAMPLE, Start, begin, blended, key_of
 
 FARTHEST = 100.0  # of a latent from 0; a decoder says nothing beyond, and overflows in the end
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from explorer import address, answers, controls, levels, live, pictures, sources
+from explorer import address, answers, controls, levels, live, pictures, sources, starts
 from explorer.opened import Run
 from explorer.view import View
 
@@ -173,7 +173,7 @@ def sliders(opened: Run, left: Place, stage: Place) -> None:
     key = f"{base}/{part}"
     event = live.reported(key)
     if event.revision == revision:
-        latent = controls.Start(latent, revision).moved(event.values).latent
+        latent = starts.Start(latent, revision).moved(event.values).latent
     st.session_state[base] = revision, latent
 
     def reset() -> None:

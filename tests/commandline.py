@@ -31,6 +31,7 @@ def call(*arguments: object) -> int:
         return int(stop.code or 0)
     finally:
         sys.argv = before
+        torch.set_flush_denormal(False)  # which a training sets for its process
     return 0
 
 

@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import run
-from explorer.controls import Start, begin, literal
+from explorer.controls import literal
 from explorer.opened import Run
+from explorer.starts import Start, begin
 
 DIMS = 10  # of vae-digits
 

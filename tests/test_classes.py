@@ -13,11 +13,11 @@ from commandline import call
 from scipy.stats import multivariate_normal
 
 import trainer
-from explorer import class_figures, classes, classification, controls, geometry, live, routes
+from explorer import class_figures, classes, classification, geometry, live, routes, starts
 from explorer.class_sheet import ANY, BLEND, BOTH, BY_CLASS, STOPS, TEMPERATURE, Sheet, stops
-from explorer.controls import Start
 from explorer.opened import Run
 from explorer.samples import Samples
+from explorer.starts import Start
 from explorer.view import CLASS, View
 
 TEN = range(10)
@@ -129,7 +129,7 @@ def test_ellipses_are_one_standard_deviation_in_the_principal_axes(conditional: 
 
 def test_a_swap_keeps_z_or_its_place(conditional: Run) -> None:
     z = [0.5, -1.0, 2.0, 0.0]
-    latent = {"y": controls.blended(10, 3, 3, 0.0), "z": z}
+    latent = {"y": starts.blended(10, 3, 3, 0.0), "z": z}
     plain, placed = classes.swapped(conditional, latent, False), classes.swapped(conditional, latent, True)
     assert torch.equal(plain["y"], torch.eye(10)) and torch.equal(placed["y"], torch.eye(10))
     assert plain["z"].tolist() == [z] * 10
@@ -147,7 +147,7 @@ def view(run: Run, y: list[float], blends: dict[str, tuple[int, int]] | None = N
 
 
 def test_the_axis_of_a_class_has_every_class_as_a_stop(conditional: Run) -> None:
-    shown = view(conditional, controls.blended(10, 3, 3, 0.0))
+    shown = view(conditional, starts.blended(10, 3, 3, 0.0))
     axis = next(axis for axis in shown.axes({}) if axis.id == "y")
     assert axis.value == 3 and list(axis.stops) == list(TEN) and list(axis.names) == [str(each) for each in TEN]
     assert axis.frames is not None
@@ -164,11 +164,11 @@ def test_probabilities_of_several_classes_are_at_no_stop(conditional: Run) -> No
     assert axis.id == "y" and axis.value not in axis.stops and round(axis.value) == 1
     start = Start(shown.latent, 0)
     assert start.moved({"y": axis.value}).latent == shown.latent  # not moved
-    assert start.moved({"y": 4.0}).latent["y"] == controls.blended(10, 4, 4, 0.0)
+    assert start.moved({"y": 4.0}).latent["y"] == starts.blended(10, 4, 4, 0.0)
 
 
 def test_the_axis_of_a_blend_leads_from_one_class_to_another(conditional: Run) -> None:
-    start = Start({"y": controls.blended(10, 3, 3, 0.0), "z": [0.0] * 4}, 0).moved({"y/3/8": 0.25, "z/1": 1.0})
+    start = Start({"y": starts.blended(10, 3, 3, 0.0), "z": [0.0] * 4}, 0).moved({"y/3/8": 0.25, "z/1": 1.0})
     assert start.latent["y"][3] == 0.75 and start.latent["y"][8] == 0.25 and start.latent["z"][1] == 1.0
     shown = View(conditional, start.latent, blends={"y": (3, 8)})
     axis = shown.axes({})[0]
@@ -180,7 +180,7 @@ def test_the_axis_of_a_blend_leads_from_one_class_to_another(conditional: Run) -
     assert len(shown.row(("y", CLASS))) == 11
 
 
-@pytest.mark.parametrize("y", [controls.blended(10, 3, 3, 0.0), [0.3333, 0.3333, 0.3333, *[0.0] * 7]])
+@pytest.mark.parametrize("y", [starts.blended(10, 3, 3, 0.0), [0.3333, 0.3333, 0.3333, *[0.0] * 7]])
 def test_its_python_lines_make_the_picture(conditional: Run, y: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     shown = view(conditional, y)
     monkeypatch.setattr(trainer, "load", lambda place: conditional.model)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import struct
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from commandline import call
+from map_page import choose, header, opened, places_of, query, text_of
 from safetensors.torch import save_file
-from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import atlas, layouts, nearness, projecting, projection, run, selection
+from explorer import atlas, nearness, projection, run, selection
 from explorer.nearness import Plane
-from explorer.projection import Umap
 from trainer.config import Data
 from trainer.data import Images
 from trainer.summary import Summary, save_summary
@@ -30,58 +24,6 @@ from trainer.summary import Summary, save_summary
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
-
-
-def page_of_map(folder: str) -> None:
-    import streamlit as st
-
-    import trainer
-    from explorer import run
-    from explorer.pages import map
-
-    st.session_state.setdefault("pages", {})
-    map.show(run.open_run(trainer.describe(folder)))
-
-
-def opened(folder: Path) -> AppTest:
-    page = AppTest.from_function(page_of_map, args=(str(folder),), default_timeout=60).run()
-    assert not page.exception
-    return page
-
-
-def header(page: AppTest) -> dict[str, Any]:
-    """Of the packet that the map was handed."""
-    packet = page.session_state["map/packet"][1]
-    (length,) = struct.unpack("<I", packet[:4])
-    found: dict[str, Any] = json.loads(packet[4 : 4 + length])
-    return found
-
-
-def places_of(page: AppTest) -> np.ndarray:
-    """(n, 2) the places in that packet."""
-    packet = page.session_state["map/packet"][1]
-    (length,) = struct.unpack("<I", packet[:4])
-    part = header(page)["places"]
-    start = 4 + length + part["offset"]
-    return np.frombuffer(packet[start : start + part["shape"][0]], np.float32).reshape(-1, 2)
-
-
-def text_of(page: AppTest) -> str:
-    return " ".join(element.value for kind in ("subheader", "caption", "info", "warning", "error")
-                    for element in page.get(kind))  # fmt: skip
-
-
-def choose(page: AppTest, label: str, value: Any) -> AppTest:
-    next(box for box in page.selectbox if box.label == label).set_value(value)
-    page.run()
-    assert not page.exception
-    return page
-
-
-def query(page: AppTest, text: str) -> None:
-    next(field for field in page.text_input if field.label == "Select by a query").set_value(text)
-    page.run()
-    assert not page.exception
 
 
 @pytest.fixture
@@ -304,111 +246,3 @@ def test_a_picture_of_ones_own_is_placed() -> None:
     assert not page.exception
     assert "Placed exactly, for PCA is linear" in text_of(page)
     assert "further out than" in text_of(page) and "Neighbours of test image 0" in text_of(page)
-
-
-class Working:
-    """Stands for a UMAP at work in its process; `made` are all of them."""
-
-    made: list[Working] = []
-
-    def __init__(self, points: np.ndarray, options: Umap) -> None:
-        self.points, self.options = points, options
-        self.places: np.ndarray | None = None
-        self.problem: str | None = None
-        self.progress = ("layout", 40, 200, 12.0)
-        self.answers = threading.Event()
-        self.placed = np.array([[0.25, -0.5]], np.float32)
-        self.made.append(self)
-
-    @property
-    def is_over(self) -> bool:
-        return self.places is not None or self.problem is not None
-
-    def place(self, new: np.ndarray, wait: float) -> np.ndarray | None:
-        return self.placed if self.answers.wait(wait) else None
-
-    def close(self) -> None:
-        self.problem = "cancelled"
-        self.answers.set()
-
-
-@pytest.fixture
-def working(monkeypatch: pytest.MonkeyPatch) -> list[Working]:
-    monkeypatch.setattr(projecting, "Layout", Working)
-    monkeypatch.setattr(layouts, "kept", lambda *_: None)
-    monkeypatch.setattr(run, "while_open", lambda close: None)
-    monkeypatch.setattr(Working, "made", [])
-    return Working.made
-
-
-def test_pca_is_shown_while_umap_works_and_then_umap(working: list[Working]) -> None:
-    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
-    pca = header(page)["revision"]
-    assert pca.endswith("/pca")
-    (umap,) = working
-    bar = page.get("progress")[0]
-    assert "Laying out: epoch 40 of 200, 12 s left. The map shows PCA." in bar.proto.text
-    choose(page, "Colour by", "z3")  # goes on meanwhile
-    assert len(working) == 1 and header(page)["amount"]["title"] == "z3"
-    umap.places = np.random.default_rng(0).normal(size=(len(umap.points), 2)).astype(np.float32)
-    page.run()
-    assert "/umap/" in header(page)["revision"]
-    np.testing.assert_array_equal(places_of(page), umap.places)
-    next(number for number in page.number_input if number.label == "Neighbours").set_value(30)
-    page.run()
-    assert [layout.options.n_neighbors for layout in working] == [15, 30] and umap.problem == "cancelled"
-    assert header(page)["revision"].endswith("/pca")  # not the layout of other options
-
-
-def test_umap_can_be_cancelled_and_started_again(working: list[Working]) -> None:
-    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
-    next(button for button in page.button if button.label == "Cancel").click()
-    page.run()
-    assert not page.exception
-    assert "UMAP was cancelled; the map shows PCA." in text_of(page) and len(working) == 1
-    next(button for button in page.button if button.label == "Start UMAP").click()
-    page.run()
-    assert len(working) == 2 and working[1].problem is None
-    working[1].problem = "no memory"
-    page.run()
-    assert "UMAP ended early" in page.error[0].value and "no memory" in page.error[0].value
-
-
-def test_umap_places_a_picture_once_its_transform_is_ready(working: list[Working]) -> None:
-    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
-    (umap,) = working
-    umap.places = np.random.default_rng(0).normal(size=(len(umap.points), 2)).astype(np.float32)
-    page.run()
-    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
-    page.run()
-    assert not page.exception
-    assert "Placed among its nearest neighbours, until UMAP's transform is ready." in text_of(page)
-    assert "UMAP is placing the picture" in text_of(page)
-    umap.answers.set()
-    _, placing = page.session_state["map/placing"]
-    end = time.monotonic() + 30
-    while placing.places is None:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    page.run()
-    assert "Placed by UMAP's transform." in text_of(page) and "UMAP is placing" not in text_of(page)
-    assert placing.points.shape == (1, 10) and np.array_equal(placing.places, umap.placed)
-
-
-def test_pictures_are_placed_on_the_layout_that_places_them(
-    working: list[Working], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another machine's layout of the same points may be another one: the map shows it until its own is there."""
-    kept = np.random.default_rng(1).normal(size=(1_618, 2)).astype(np.float32)
-    monkeypatch.setattr(layouts, "kept", lambda *_: kept)
-    page = opened(trainer.root() / "vae-digits")
-    np.testing.assert_array_equal(places_of(page), kept)
-    before = header(page)
-    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
-    page.run()
-    (umap,) = working
-    umap.places = np.random.default_rng(0).normal(size=kept.shape).astype(np.float32)
-    page.run()
-    np.testing.assert_array_equal(places_of(page), umap.places)
-    after = header(page)
-    assert after["revision"] != before["revision"] and after["points"] == before["points"]

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import streamlit as st
 
-from explorer import address, answers, controls, formula_figures, formulas, progress, sources
+from explorer import address, answers, controls, formula_figures, formulas, progress, sources, starts
 from explorer.figures import CONFIG
 from explorer.formulas import Row, Written
 from explorer.opened import Run
@@ -55,7 +55,7 @@ def _page(run: Run) -> None:
             "formulas", run.version, zlib.crc32(image.tobytes()), "" if label is None else label,
         )  # fmt: skip
         _objective(written)
-        if label == controls.ANY:
+        if label == starts.ANY:
             st.caption("Tell the model a class on the left, and what training adds for it appears here.")
         if written.dims:
             st.plotly_chart(formula_figures.dimensions(written), config=CONFIG)
@@ -64,8 +64,8 @@ def _page(run: Run) -> None:
 def _label(run: Run, image: np.ndarray, key: str) -> int:
     """The class that the model is told: the one that it finds most probable, until a person says another."""
     names, some = run.class_names(next(iter(run.labels))), run.checkpoint.config.data.labels
-    choices = [*([controls.ANY] if some else []), *range(len(names))]
-    start = controls.ANY if some else formulas.likeliest(run, image)
+    choices = [*([starts.ANY] if some else []), *range(len(names))]
+    start = starts.ANY if some else formulas.likeliest(run, image)
     chosen: int = st.selectbox(
         "Class told", choices, choices.index(start), key=f"formulas/{run.checkpoint.digest}/{key}",
         format_func=[*names, "not told"].__getitem__,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from explorer import address, code_samples, controls, live, pictures
+from explorer import address, code_samples, controls, live, pictures, starts
 from explorer.opened import Run
 from explorer.samples import TEMPERATURES, Samples, counts
 
@@ -28,7 +28,7 @@ class Choice:
     count: int
     seed: int = 0
     shown: str = MEAN
-    label: int = controls.ANY  # the class that all are of
+    label: int = starts.ANY  # the class that all are of
     temperature: float = 1.0
     revision: int = 0
 
@@ -105,7 +105,7 @@ def _samples(run: Run, choice: Choice) -> Samples:
     wanted = (run.checkpoint.digest, choice.seed, choice.count, choice.shown, choice.label)
     known, samples = st.session_state.get("samples", (None, None))
     if known != wanted:
-        label = None if choice.label == controls.ANY else choice.label
+        label = None if choice.label == starts.ANY else choice.label
         samples = Samples(run, choice.seed, choice.count, choice.shown == DRAW, label)
         st.session_state["samples"] = (wanted, samples)
     return samples
@@ -140,7 +140,7 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
         for part in list(run.labels)[:1]:
             names = run.class_names(part)
             st.selectbox(
-                controls.class_title(run, part), range(controls.ANY, len(names)), key=widgets["label"], on_change=begin,
+                starts.class_title(run, part), range(starts.ANY, len(names)), key=widgets["label"], on_change=begin,
                 format_func=[*names, "all"].__getitem__, width=140,
                 help="Of which all samples are; or of any, as the prior draws them",
             )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 
 import streamlit as st
 
-from explorer import address, controls, keepsakes, live, pictures
+from explorer import address, controls, keepsakes, live, pictures, starts
 from explorer.opened import Run
 from explorer.view import View
 
@@ -33,14 +33,14 @@ def show(run: Run) -> None:
 def _stage(run: Run) -> None:
     """All that changes when something is moved, so that a move reruns only this."""
     toolbar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
-    start = controls.start_from(toolbar, run)
-    part = controls.choose_part(toolbar, run)
+    start = starts.start_from(toolbar, run)
+    part = starts.choose_part(toolbar, run)
     key = f"canvas/{run.checkpoint.digest}/{part}"
     event = live.reported(key)
     if event.revision == start.revision:
         start = start.moved(event.values)
     names = _names(run.checkpoint.digest, event.named)
-    controls.choose_classes(toolbar, run, start)
+    starts.choose_classes(toolbar, run, start)
     view = View(run, start.latent, st.session_state.setdefault("pictures", {}), start.blends, part)
     axes = view.axes(names, wanted=event.wanted)
     live.canvas(
