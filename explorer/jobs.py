@@ -25,7 +25,7 @@ from explorer.job import RUNNING, STARTING, WAITING, Job, known_as, read
 from trainer import Checkpoint
 
 PACKAGE = Path(__file__).parent.parent
-SPINS = "3000"  # of a thread of GNU's OpenMP before it sleeps, 0.1 ms: other programs run where it waits for longer
+SPINS = "3000"  # turns, 0.1 ms, that a thread of GNU's OpenMP waits awake before it leaves its core to others
 LEAVES = 10.0  # seconds that a process which waits is given to end
 
 
@@ -138,7 +138,7 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     told = [f"--threads={count}"] if count else []
     command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if "OMP_WAIT_POLICY" not in environment:  # which it would overrule
+    if "OMP_WAIT_POLICY" not in environment:  # a person's word, which the next would overrule
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
     job = Job(str(folder), device, tuple(command), begun=time.time())

@@ -241,7 +241,7 @@ def test_after_step_sees_each_term_without_a_gradient(images: data.Images, monke
 
 def prepared(code: str) -> str:
     """What a fresh Python prints that prepares itself and then runs `code`."""
-    command = [sys.executable, "-c", f"from trainer import device; device.prepare()\nimport os, sys\n{code}"]
+    command = [sys.executable, "-c", f"from trainer import device; device.prepare()\nimport sys\n{code}"]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True
     ).stdout.strip()
