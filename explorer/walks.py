@@ -12,7 +12,7 @@ from explorer import charting, controls, live, pictures, route_figures, routes, 
 from explorer.figures import CONFIG
 from explorer.opened import Run
 from explorer.paths import Attribute
-from explorer.routes import EVERY, KINDS, METRIC, REST, STRAIGHT, Route, Search
+from explorer.routes import EVERY, KINDS, METRIC, REST, Route, Search
 from explorer.understanding import Understood
 
 SELECTION = "the map's selection"
@@ -34,7 +34,8 @@ class Walk:
 
 def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, other: Understood) -> None:
     """The scrubber of one kind of path, and all kinds under it."""
-    kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), key="paths/kind", help="How to get there")
+    kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), help="How to get there",
+                      key=f"paths/kind/{st.session_state.get('paths/cancelled', 0)}")  # fmt: skip
     every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind)
     route = next((route for route in every if route.kind == kind), every[0])  # until the slow one is found
     key = f"{route.kind}/{hash((str(one.latent), str(other.latent)))}"
@@ -137,8 +138,11 @@ def _shortest(search: Search) -> None:
         return
 
     def cancel() -> None:
+        """A new choice stands at the straight path; written into the old one, a drag that the browser has just told
+        of would undo it.
+        """
         search.close()
-        st.session_state["paths/kind"] = STRAIGHT
+        st.session_state["paths/cancelled"] = st.session_state.get("paths/cancelled", 0) + 1
 
     def say() -> tuple[float, str]:
         left = f": at most {search.left:.0f} s left" if search.share else ""

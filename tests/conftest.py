@@ -62,14 +62,18 @@ def readme_command(word: str) -> str:
     return str(lines[0])
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(home: Path, command: Sequence[str] = (), **settings: str) -> Iterator[str]:
     """The address of the app, started as README.md starts it, with `home` as the person's folder; or of another
     `streamlit run …`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = command or readme_command("streamlit").split("&&")[-1].replace(".venv/bin/", "").split()
     environment = {**os.environ, "LATENT_EXPLORER_HOME": str(home), "OMP_NUM_THREADS": "1", **settings}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from commandline import REPOSITORY, call, environment, history_of, weights_of
+from conftest import free_port
 from test_kill import FORKS, ended
 from test_lock import until
 
@@ -61,9 +61,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def both(said: Path, *arguments: Any, signal_at: int = 0) -> tuple[int | None, str]:
     """Two processes run a command together: the first one's exit code, and what both wrote on stderr."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     processes = [
         FORKS.Process(target=_rank, args=(rank, port, list(arguments), str(said), signal_at)) for rank in (0, 1)
     ]
@@ -100,6 +98,29 @@ def test_two_processes_are_the_run_of_one(more: list[Any], tmp_path: Path, said:
     assert code == 0, heard
     assert call("train", *more, "--out", tmp_path / "one") == 0
     assert_same_curve(tmp_path / "one", tmp_path / "two")
+
+
+def test_no_thread_of_a_group_outlives_it() -> None:
+    """At the interpreter's end one that lets go of a tensor aborts the process."""
+    code = """if True:
+        import pathlib, torch
+        from trainer import distributed
+
+        def threads():
+            return [name.read_text() for name in pathlib.Path("/proc/self/task").glob("*/comm")]
+
+        with distributed.joined(torch.device("cpu")):
+            import torch.distributed.nn  # as an optimizer may
+            assert any("gloo" in name for name in threads())
+        assert not any("gloo" in name for name in threads()), threads()
+    """
+    launched = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(free_port())}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY, env={**environment(), **launched}, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_signal_to_one_stops_both_and_the_run_goes_on(tmp_path: Path, said: Path) -> None:

@@ -61,6 +61,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         return
     import torch
     import torch.distributed as dist
+    import torch.distributed.nn  # in a group its functions would keep that one, and its threads abort Python's end
 
     local = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
