@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from test_linear import EIGENVALUES, LINEAR, LOG_EVIDENCE, SHAPE, VAR, all_of_them, linear_images, ppca
+from linear import EIGENVALUES, LINEAR, LOG_EVIDENCE, SHAPE, VAR, all_of_them, linear_images, ppca
 from test_probability import Toy
 from torch import Tensor
 

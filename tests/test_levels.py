@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from linear import COUNT, LOG_EVIDENCE, VAR, all_of_them, linear_images
+from linear import SHAPE as LINE
 from torch import Tensor
 
-from tests.test_linear import COUNT, LOG_EVIDENCE, VAR, all_of_them, linear_images
-from tests.test_linear import SHAPE as LINE
 from trainer.likelihood import importance_bound, log_weights
 from trainer.models.hierarchical_vae import HierarchicalVAE, HierarchicalVAEOptions
 from trainer.models.vae import VAE, VAEOptions

@@ -9,46 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from linear import COUNT, EIGENVALUES, LINEAR, LOG_EVIDENCE, SHAPE, VAR, all_of_them, linear_images, ppca
 from torch import Tensor
 
 from trainer import models
 from trainer.data import Images
-from trainer.latent import LatentModel
 from trainer.models.beta_vae import BetaVAE, BetaVAEOptions
 from trainer.models.pca import PCA, PCAOptions
-from trainer.models.ppca import ProbabilisticPCA
-from trainer.models.vae import VAE, VAEOptions
+from trainer.models.vae import VAE
 from trainer.train import Measures, TrainOptions, train
-
-EIGENVALUES = (9.0, 4.0, 1.0, 0.5, 0.25, 0.25)
-SHAPE = (1, 2, 3)
-COUNT = 256
-VAR = 0.5  # of p(x|z), and the mean of the four eigenvalues that two latents leave out
-LOG_EVIDENCE = -8.919096
-LINEAR: dict[str, Any] = {"net": "mlp", "hidden": (), "likelihood": "gaussian", "std": math.sqrt(VAR), "samples": 8}
-
-
-@cache
-def linear_images() -> Images:
-    """Float images whose covariance, with 1/n, has exactly these eigenvalues, in a random rotation, off centre."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(COUNT, 6, generator=generator, dtype=torch.float64)
-    white = torch.linalg.svd(noise - noise.mean(0), full_matrices=False)[0] * math.sqrt(COUNT)
-    rotation = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0]
-    scale = torch.tensor(EIGENVALUES, dtype=torch.float64).sqrt()
-    x = (white * scale) @ rotation.T + torch.linspace(-1, 2, 6, dtype=torch.float64)
-    return Images("linear", x.float().view(COUNT, *SHAPE))
-
-
-def all_of_them() -> Tensor:
-    return linear_images().batch(torch.arange(COUNT))
-
-
-@cache
-def ppca() -> ProbabilisticPCA:
-    model = ProbabilisticPCA(SHAPE, PCAOptions(latents=2))
-    assert model.begin(linear_images())
-    return model
 
 
 @dataclass
@@ -253,114 +222,3 @@ def test_a_slack_constraint_lets_the_multiplier_go() -> None:
     assert float(model.knobs["multiplier"]) == 0
     model.after_step({"reconstruction": torch.ones(4), "kl/z": torch.full((4, 2), 2.0)})
     assert float(model.knobs["multiplier"]) == pytest.approx(0.5)  # .5 (4 − 3)
-
-
-# ---- what the objectives are
-
-
-def beta_vae(**options: Any) -> BetaVAE:
-    return BetaVAE(SHAPE, BetaVAEOptions.read({**LINEAR, "latents": 2, **options}))
-
-
-def test_warm_up_and_capacity_schedules() -> None:
-    warm = beta_vae(beta=6.0, warmup=100)
-    assert [warm.schedule(step)["beta"] for step in (0, 25, 50, 100, 5000)] == [0, 1.5, 3, 6, 6]
-    filling = beta_vae(capacity=20.0, capacity_steps=40)
-    assert [filling.schedule(step)["capacity"] for step in (0, 10, 40, 41)] == [0, 5, 20, 20]
-    assert beta_vae(beta=6.0).schedule(3) == {}
-    course = list(train(warm, linear_images(), TrainOptions(steps=120, batch=64, every=30)))
-    assert [measures["beta"] for _, measures in course] == pytest.approx([6 * 0.29, 6 * 0.59, 6 * 0.89, 6])
-
-
-TERMS = {"reconstruction": torch.tensor([1.0, 3.0]), "kl/z": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}  # means 2 and 5
-
-
-@pytest.mark.parametrize(("options", "expected"), [
-    ({"beta": 1.0}, 7.0),
-    ({"beta": 0.0}, 2.0),
-    ({"beta": 4.0}, 22.0),
-    ({"max_kl": 3.0}, 2.0 + (5 - 3)),
-    ({"max_kl": 9.0}, 2.0 + (5 - 9)),
-    ({"capacity": 3.0, "gamma": 10.0}, 2.0 + 10 * 5),  # C starts at 0
-])  # fmt: skip
-def test_objectives(options: dict[str, float], expected: float) -> None:
-    assert float(beta_vae(**options).loss(TERMS)) == pytest.approx(expected)
-
-
-def test_capacity_is_a_distance_to_both_sides() -> None:
-    model = beta_vae(capacity=9.0, gamma=10.0)
-    model.knobs["capacity"].fill_(9.0)
-    assert float(model.loss(TERMS)) == pytest.approx(2 + 10 * 4)
-    model.knobs["capacity"].fill_(3.0)
-    assert float(model.loss(TERMS)) == pytest.approx(2 + 10 * 2)
-
-
-@pytest.mark.parametrize("options", [
-    {"beta": 2.0, "capacity": 5.0},
-    {"beta": 2.0, "max_kl": 5.0},
-    {"capacity": 2.0, "max_kl": 5.0},
-    {"warmup": 10, "capacity": 5.0},
-    {"beta": 2.0, "warmup": 10, "max_kl": 5.0},
-])  # fmt: skip
-def test_two_ways_to_weigh_at_once_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="exclude each other") as refusal:
-        beta_vae(**options)
-    assert all(name in str(refusal.value) for name in options)
-
-
-def test_normalised_beta() -> None:
-    options = {"latents": 10, "beta": 4.0, "hidden": (), "channels": 1}
-    facts = BetaVAE((1, 64, 64), BetaVAEOptions.read(options)).facts()
-    assert float(facts["β_norm = β M / D"]) == pytest.approx(0.00976563, abs=1.1e-8)
-    assert beta_vae(capacity=3.0).facts()["σ of p(x|z)"] == "0.7071 of the grey range"
-    assert "β_norm = β M / D" not in beta_vae(capacity=3.0).facts()
-
-
-def test_the_loss_falls_as_the_decode_nears_the_image() -> None:
-    model = VAE(SHAPE, VAEOptions.read({**LINEAR, "latents": 2}))
-    x = all_of_them()[:1]
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)  # q = prior, and g is the decoder's bias
-    found = []
-    for distance in (3.0, 2.0, 1.0, 0.5, 0.0):
-        model.decoder[0].bias.data = (x + distance).flatten()
-        found.append(model.loss(model.terms(x)).item())
-    assert found == sorted(found, reverse=True)
-    normaliser = 3 * math.log(2 * math.pi * VAR)
-    assert found == pytest.approx([normaliser + 6 * d * d / (2 * VAR) for d in (3.0, 2.0, 1.0, 0.5, 0.0)], rel=1e-5)
-
-
-# ---- the loop
-
-
-def test_every_epoch_has_each_image_once_in_a_new_order() -> None:
-    from trainer.train import batches
-
-    options = TrainOptions(steps=9, batch=4, seed=3)
-    whole = list(batches(12, options))
-    epochs = [torch.cat(whole[start : start + 3]) for start in (0, 3, 6)]
-    assert all(torch.equal(epoch.sort().values, torch.arange(12)) for epoch in epochs)
-    assert not torch.equal(epochs[0], epochs[1])
-    for resumed, expected in zip(batches(12, options, 4), whole[4:], strict=True):
-        assert torch.equal(resumed, expected)
-    assert len(next(iter(batches(3, options)))) == 3
-
-
-def test_measures_are_means_over_the_steps_between() -> None:
-    def course(every: int) -> list[tuple[int, Measures]]:
-        torch.manual_seed(0)
-        model: LatentModel = VAE(SHAPE, VAEOptions.read({**LINEAR, "latents": 2}))
-        return list(train(model, linear_images(), TrainOptions(steps=10, batch=32, every=every)))
-
-    fine, coarse = course(1), course(4)
-    assert [step for step, _ in fine] == list(range(1, 11))
-    assert [step for step, _ in coarse] == [4, 8, 10]
-    for (_, measures), part in zip(coarse, (fine[:4], fine[4:8], fine[8:]), strict=True):
-        losses = [float(one["loss"]) for _, one in part]  # type: ignore[arg-type]
-        assert measures["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
-        kls = measures["kl/z"]
-        assert isinstance(kls, list) and len(kls) == 2
-        assert measures["loss"] == pytest.approx(float(measures["reconstruction"]) + sum(kls), rel=1e-5)  # type: ignore[arg-type]
-    rates = [float(measures["rate"]) for _, measures in fine]  # type: ignore[arg-type]
-    assert rates[0] == 1e-3 and rates == sorted(rates, reverse=True)
-    assert rates[5] == pytest.approx(0.5e-3)
