@@ -51,10 +51,14 @@ def candidates(run: Run, part: str, grid: np.ndarray, cells: Sequence[int]) -> c
 def choose_code(run: Run, part: str, last: int | None) -> int:
     """The code that is looked at closely: that of the cell chosen last, or any that a person names."""
     key = f"codebook/code/{run.checkpoint.digest}"
-    if last is not None and last != st.session_state.get(f"{key}/last"):
-        st.session_state[f"{key}/last"] = st.session_state[key] = last
-    return int(st.number_input("Code", 0, run.codes[part].size - 1, key=key, width=140, persist_state="session",
-                               help="The code of the cell chosen last, or any other"))  # fmt: skip
+    known, count = st.session_state.get(f"{key}/last", (0, 0))
+    if last is not None and last != known:  # a new field: a message under way would bring an older one's value back
+        known, count = st.session_state[f"{key}/last"] = last, count + 1
+    code = st.number_input(
+        "Code", 0, run.codes[part].size - 1, known, key=f"{key}/{count}", width=140, persist_state="session",
+        help="The code of the cell chosen last, or any other",
+    )  # fmt: skip
+    return int(code)
 
 
 def usage(run: Run, part: str, code: int) -> None:

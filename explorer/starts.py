@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from explorer.controls import MOST, literal
+from explorer.controls import MOST, is_gone, literal, standing
 from explorer.opened import Run
 
 if TYPE_CHECKING:
@@ -65,28 +65,34 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     if start.kind in (IMAGE, POINT):
         last = (run.numbers if start.kind == IMAGE else run.points) - 1
     # The widgets say what the view came from, whoever changed it last: a person here, an address, another page.
-    for name, value in (("kind", start.kind), ("seed", start.seed), ("number", min(start.number, last))):
-        st.session_state[f"{key}/{name}"] = value
+    number = min(start.number, last)
+    shown = {"kind": start.kind, "seed": start.seed, "number": number}
+    keys = {name: standing(f"{key}/{name}", value) for name, value in shown.items()}
 
     def choose() -> None:
-        chosen = {name: st.session_state.get(f"{key}/{name}", getattr(start, name)) for name in ("seed", "number")}
-        st.session_state[key] = begin(run, start.revision + 1, st.session_state[f"{key}/kind"], **chosen)
+        if any(map(is_gone, keys.values())):
+            return
+        chosen = {name: st.session_state.get(keys[name], getattr(start, name)) for name in keys}
+        st.session_state[key] = begin(run, start.revision + 1, **chosen)
 
     with toolbar:
         st.selectbox(
-            "Start from", list(titles), format_func=titles.__getitem__, key=f"{key}/kind", on_change=choose, width=180,
+            "Start from", list(titles), list(titles).index(start.kind), titles.__getitem__, key=keys["kind"],
+            on_change=choose, width=180,
             help="Where all sliders begin" + ("" if run.has_prior else "; this model has no prior, so a Gaussian "
                                               "fitted to its codes stands in"),
         )  # fmt: skip
         if start.kind == SAMPLE:
             st.number_input(
-                "Seed", 0, MOST, key=f"{key}/seed", on_change=choose, width=140, help="The same seed, the same draw"
-            )
+                "Seed", 0, MOST, start.seed, key=keys["seed"], on_change=choose, width=140,
+                help="The same seed, the same draw",
+            )  # fmt: skip
         if start.kind in (IMAGE, POINT):
             about = "Test image" if start.kind == IMAGE else "The decode of training image"
             st.number_input(
-                "Image", 0, last, key=f"{key}/number", on_change=choose, width=110, help=f"{about} 0 … {last:,}"
-            )
+                "Image", 0, last, number, key=keys["number"], on_change=choose, width=110,
+                help=f"{about} 0 … {last:,}",
+            )  # fmt: skip
         st.button("Reset", on_click=choose, icon=":material/restart_alt:", help="All sliders back to where they began")
     if start.kind == POINT and not run.images_are_here:
         st.caption(literal(run.fetching))
@@ -97,8 +103,10 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
     """For each part that is a class: which one, and which one its axis leads to, if any. A choice is a new start."""
     key = key_of(run)
 
-    def choose(part: str) -> None:
-        one, other = st.session_state[f"{key}/{part}/class"], st.session_state[f"{key}/{part}/towards"]
+    def choose(part: str, class_key: str, towards_key: str) -> None:
+        if is_gone(class_key) or is_gone(towards_key):
+            return
+        one, other = st.session_state[class_key], st.session_state[towards_key]
         now: Start = st.session_state[key]
         blends = {name: pair for name, pair in now.blends.items() if name != part}
         if other not in (ANY, one):
@@ -108,17 +116,17 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
 
     for part, names in ((part, run.class_names(part)) for part in run.labels):
         one, other = start.blends.get(part, (int(np.argmax(start.latent[part])), ANY))
-        st.session_state[f"{key}/{part}/class"], st.session_state[f"{key}/{part}/towards"] = one, other
+        keys = standing(f"{key}/{part}/class", one), standing(f"{key}/{part}/towards", other)
         title = class_title(run, part)
         with toolbar:
             st.selectbox(
-                title, range(len(names)), format_func=names.__getitem__, key=f"{key}/{part}/class", width=120,
-                on_change=choose, args=(part,), help="The class that is decoded; of a picture, the most probable one",
+                title, range(len(names)), one, names.__getitem__, key=keys[0], width=120,
+                on_change=choose, args=(part, *keys),
+                help="The class that is decoded; of a picture, the most probable one",
             )  # fmt: skip
             st.selectbox(
-                "Blend towards", range(ANY, len(names)), key=f"{key}/{part}/towards", width=120,
-                format_func=[*names, "no other"].__getitem__,
-                on_change=choose, args=(part,), help="A slider then leads from the class to this one",
+                "Blend towards", range(ANY, len(names)), other - ANY, [*names, "no other"].__getitem__, key=keys[1],
+                width=120, on_change=choose, args=(part, *keys), help="A slider then leads from the class to this one",
             )  # fmt: skip
 
 

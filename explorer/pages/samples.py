@@ -117,35 +117,39 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
     c, h, w = run.model.shape
     offered = counts(c * h * w)
     choice: Choice = st.session_state.get(key, Choice(min(64, offered[-1])))
-    widgets = {name: f"{key}/{name}" for name in ("count", "seed", "shown", "label")}
-    for name, widget in widgets.items():
-        st.session_state[widget] = getattr(choice, name)
+    widgets = {
+        name: controls.standing(f"{key}/{name}", getattr(choice, name)) for name in ("count", "seed", "shown", "label")
+    }
 
-    def begin() -> None:
+    def begin(**other: int) -> None:
+        if any(map(controls.is_gone, widgets.values())):
+            return
         chosen = {name: st.session_state.get(widget, getattr(choice, name)) for name, widget in widgets.items()}
-        st.session_state[key] = replace(st.session_state[key], revision=choice.revision + 1, **chosen)
+        st.session_state[key] = replace(st.session_state[key], revision=choice.revision + 1, **{**chosen, **other})
 
     def new_seed() -> None:
-        st.session_state[widgets["seed"]] = secrets.randbelow(100_000)
-        begin()
+        begin(seed=secrets.randbelow(100_000))
 
     with toolbar:
-        st.selectbox("Samples", offered, key=widgets["count"], on_change=begin, width=110, help="Images on the sheet")
+        st.selectbox("Samples", offered, offered.index(choice.count), key=widgets["count"], on_change=begin, width=110,
+                     help="Images on the sheet")  # fmt: skip
         if run.has_density:
             st.selectbox(
-                "Show", list(SHOWN), format_func=SHOWN.__getitem__, key=widgets["shown"], on_change=begin, width=200,
+                "Show", list(SHOWN), list(SHOWN).index(choice.shown), SHOWN.__getitem__, key=widgets["shown"],
+                on_change=begin, width=200,
                 help="The mean is smooth: it averages all images that z leaves open. A draw adds the noise that the "
                 "model itself puts on each pixel.",
             )  # fmt: skip
         for part in list(run.labels)[:1]:
             names = run.class_names(part)
             st.selectbox(
-                starts.class_title(run, part), range(starts.ANY, len(names)), key=widgets["label"], on_change=begin,
-                format_func=[*names, "all"].__getitem__, width=140,
+                starts.class_title(run, part), range(starts.ANY, len(names)), choice.label - starts.ANY,
+                [*names, "all"].__getitem__, key=widgets["label"], on_change=begin, width=140,
                 help="Of which all samples are; or of any, as the prior draws them",
             )  # fmt: skip
         st.number_input(
-            "Seed", 0, controls.MOST, key=widgets["seed"], on_change=begin, width=110, help="The same seed, the same z"
-        )
+            "Seed", 0, controls.MOST, choice.seed, key=widgets["seed"], on_change=begin, width=110,
+            help="The same seed, the same z",
+        )  # fmt: skip
         st.button("New seed", on_click=new_seed, icon=":material/casino:", help="Other samples")
     return choice
