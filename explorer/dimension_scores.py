@@ -77,8 +77,9 @@ class Scoring:
                 self.found = found
         except Closed:
             return
-        except (ValueError, RuntimeError) as error:
-            self.problem = str(error)
+        except Exception as error:  # whatever it is, a page waits for this thread
+            if self._thread is threading.current_thread():
+                self.problem = str(error) or type(error).__name__
         if self._thread is threading.current_thread():
             self._thread = None
 

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -101,11 +101,11 @@ class Layout:
         threading.Thread(target=self._feed, daemon=True).start()
 
     def _launch(self) -> None:
-        self._rests = False  # whether its process has ended because nothing was asked of it
         self._process = subprocess.Popen(
             [sys.executable, "-m", "explorer.layouts", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, cwd=Path(__file__).parent.parent,
         )  # fmt: skip
+        self._rests = False  # whether its process has ended because nothing was asked of it
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     @property
@@ -127,7 +127,11 @@ class Layout:
             return None
         try:
             if self._rests:
-                self._launch()
+                try:
+                    self._launch()
+                except OSError as error:
+                    self.problem = f"its process could not be started again: {error}"
+                    return None
                 self._feed()
             with self._answer:
                 self._placed = None
@@ -158,25 +162,28 @@ class Layout:
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout and process.stderr
         threading.Thread(target=self._drain, args=(process.stderr,), daemon=True).start()
-        for line in process.stdout:
-            said = json.loads(line)
-            if "places" in said:
-                self.places = np.array(said["places"], np.float32).reshape(-1, 2)
-                with suppress(OSError):  # it is only not kept
-                    keep(home() / "maps", self.points, self.options, self.places)
-                    _forget_old(home() / "maps")
-            elif "placed" in said:
-                with self._answer:
-                    self._placed = np.array(said["placed"], np.float32).reshape(-1, 2)
-                    self._answer.notify_all()
-            else:
-                self._pace.hear(**said, now=time.monotonic())
+        with suppress(json.JSONDecodeError):  # it was killed in the midst of a line
+            for line in process.stdout:
+                self._hear(json.loads(line))
         code = process.wait()
         with self._answer:
             self._rests = code == 0 and self.places is not None
             if not self._rests:
                 self.problem = self.problem or self._last or f"the process of the layout ended with {code}"
             self._answer.notify_all()
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        if "places" in said:
+            self.places = np.array(said["places"], np.float32).reshape(-1, 2)
+            with suppress(OSError):  # it is only not kept
+                keep(home() / "maps", self.points, self.options, self.places)
+                _forget_old(home() / "maps")
+        elif "placed" in said:
+            with self._answer:
+                self._placed = np.array(said["placed"], np.float32).reshape(-1, 2)
+                self._answer.notify_all()
+        else:
+            self._pace.hear(**said, now=time.monotonic())
 
     def _drain(self, errors: IO[bytes]) -> None:
         for line in errors:

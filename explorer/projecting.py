@@ -193,7 +193,7 @@ def place_by_umap(cloud: Cloud, points: str, projected: Projected, new: np.ndarr
         return None
     key, placing = st.session_state.get("map/placing", ("", None))
     name = f"{wanted}/{hash(new.tobytes())}"
-    if key != name:
+    if key != name or placing.failed:
         placing = Placing(new)
         placing.ask(layout)
         st.session_state["map/placing"] = (name, placing)

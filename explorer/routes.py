@@ -108,8 +108,8 @@ class Search:
                 self.found = route(run, METRIC, a, b, self._tell)
             except Closed:
                 pass
-            except (ValueError, RuntimeError) as error:
-                self.problem = str(error)
+            except Exception as error:  # whatever it is, a page waits for this thread
+                self.problem = str(error) or type(error).__name__
 
         threading.Thread(target=work, daemon=True).start()
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +14,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from trainings import until
 
-from explorer import layouts, projection
+from explorer import layouts, processes, projection
 from explorer.projection import Umap
 
 
@@ -25,14 +24,6 @@ def clusters(n: int = 90, d: int = 6) -> np.ndarray:
     """Three blobs far apart, (n, d)."""
     random = np.random.default_rng(0)
     return (random.normal(size=(n, d)) + 8 * (np.arange(n) % 3)[:, None]).astype(np.float32)
-
-
-def until(done: Callable[[], object], seconds: float = 120) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
 
 
 def test_principal_axes_are_those_of_scikit_learn_and_never_flip() -> None:
@@ -175,10 +166,28 @@ def test_a_layout_without_work_ends_and_comes_back(tmp_path: Path, monkeypatch: 
     first = layout._process
     until(lambda: layout._rests)
     assert first.poll() == 0 and layout.problem is None and layout.places is not None
+    monkeypatch.setattr(layouts, "IDLE", 60.0)
     placed = layout.place(np.ones((2, 3)), wait=60)
     assert placed is not None and placed.shape == (2, 2) and layout._process is not first
     layout.close()
     assert layout._process.poll() is not None and layout.place(np.ones((2, 3))) is None
+
+
+def test_a_process_that_ends_in_the_midst_of_a_line_ends_the_layout(laid_out: layouts.Layout) -> None:
+    said = "import sys; print('{\"places\": [[0', end='', flush=True); sys.exit(9)"
+    laid_out._listen(subprocess.Popen([sys.executable, "-c", said], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    assert laid_out.problem == "the process of the layout ended with 9" and laid_out.is_over
+
+
+def test_a_layout_whose_process_cannot_start_again_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path))
+    monkeypatch.setattr(layouts, "IDLE", 0.0)
+    layout = layouts.Layout(np.ones((5, 3), np.float32), Umap())
+    until(lambda: layout._rests)
+    monkeypatch.setattr(layouts.sys, "executable", str(tmp_path / "nothing"))
+    assert layout.place(np.ones((2, 3))) is None
+    assert layout.problem and "could not be started again" in layout.problem
+    layout.close()
 
 
 def test_a_layout_that_is_cancelled_leaves_no_process(laid_out: layouts.Layout) -> None:
@@ -197,15 +206,7 @@ def test_no_process_is_left_when_the_server_is_killed() -> None:
         assert server.stdout
         layout = int(server.stdout.readline())
         server.send_signal(signal.SIGKILL)
-    until(lambda: not _lives(layout))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    until(lambda: processes.started(layout) is None)
 
 
 def test_a_damaged_layout_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

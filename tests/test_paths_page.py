@@ -182,6 +182,17 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     assert near(shown(page)[1], ends[0])
 
 
+def test_a_search_that_breaks_is_over(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(routes, "route", broken)
+    a, b = routes.latents(digits)[:2]
+    search = routes.Search(digits, a, b)
+    until(lambda: search.is_over)
+    assert search.problem == "MemoryError" and search.found is None
+
+
 def test_the_search_for_the_shortest_path_is_cancelled(page: Page, tmp_path: Path, digits: Run) -> None:
     command = [sys.executable, "-m", "streamlit", "run", "tests/endless_path.py"]
     with served(tmp_path, command, PYTHONPATH=str(ROOT)) as url:

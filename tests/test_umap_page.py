@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from map_page import choose, header, opened, places_of, text_of
+from trainings import until
 
 import trainer
 from explorer import layouts, projecting, run
@@ -100,13 +100,49 @@ def test_umap_places_a_picture_once_its_transform_is_ready(working: list[Working
     assert "UMAP is placing the picture" in text_of(page)
     umap.answers.set()
     _, placing = page.session_state["map/placing"]
-    end = time.monotonic() + 30
-    while placing.places is None:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: placing.places is not None)
     page.run()
     assert "Placed by UMAP's transform." in text_of(page) and "UMAP is placing" not in text_of(page)
     assert placing.points.shape == (1, 10) and np.array_equal(placing.places, umap.placed)
+
+
+def test_a_picture_is_placed_by_the_next_process_where_one_died(working: list[Working]) -> None:
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
+    places = np.random.default_rng(0).normal(size=(len(working[0].points), 2)).astype(np.float32)
+    working[0].places = places
+    page.run()
+    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
+    page.run()
+    _, first = page.session_state["map/placing"]
+    working[0].placed, working[0].problem = None, "no memory"
+    working[0].answers.set()
+    until(lambda: first.failed)
+    page.run()
+    next(button for button in page.button if button.label in ("Start UMAP", "Place by UMAP")).click()
+    page.run()
+    assert len(working) == 2
+    working[1].answers.set()
+    working[1].places = places
+    page.run()
+    until(lambda: page.session_state["map/placing"][1].places is not None)
+    page.run()
+    assert not page.exception and "Placed by UMAP's transform." in text_of(page)
+
+
+def test_options_that_give_the_same_places_are_not_laid_out_in_turn(working: list[Working]) -> None:
+    """As numbers of neighbours do that are more than there are points."""
+    page = choose(opened(trainer.root() / "vae-digits"), "Projection", "UMAP")
+    places = np.random.default_rng(0).normal(size=(len(working[0].points), 2)).astype(np.float32)
+    working[0].places = places
+    page.run()
+    next(box for box in page.number_input if box.label == "Neighbours").set_value(40)
+    page.run()
+    working[1].places = places
+    page.run()
+    next(toggle for toggle in page.toggle if toggle.label == "Place a picture").set_value(True)
+    page.run()
+    assert not page.exception
+    assert len(working) == 2 and working[1].problem is None
 
 
 def test_pictures_are_placed_on_the_layout_that_places_them(

@@ -47,7 +47,8 @@ def _page(run: Run) -> None:
             return
         colour = _colour(cloud)
         projected = projecting.choose(cloud, points, run.checkpoint.path)
-        shown = kept(lambda: Shown(cloud, points, projected, f"map/{points}"), "shown", points, projected.key)
+        shown = kept(lambda: Shown(cloud, points, projected, f"map/{points}"), "shown", points, projected.key,
+                     str(projected.umap))  # fmt: skip
         behind = cloud.can_decode and st.toggle(
             "Decodes behind the points", shown.projected.title == projecting.ITSELF,
             key=f"map/behind/{shown.projected.title}", help="What the decoder makes of each place in sight",
