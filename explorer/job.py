@@ -70,8 +70,9 @@ class Job:
 
     def state(self) -> str:
         """One of the words above."""
+        alive = self.is_alive()  # before what it writes last is read
         saved, there = self.checkpoint, modified(self.path / "config.json")
-        if self.is_alive():
+        if alive:
             if self.folder in trainer.waiting(self.device):
                 return WAITING
             if saved is None or (self.runs() and there < self.begun):  # what is there is of an earlier process

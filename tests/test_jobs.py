@@ -24,6 +24,7 @@ from explorer.job import (
     RUNNING,
     STARTING,
     STOPPED,
+    WAITING,
     Job,
     known_as,
     last_step,
@@ -162,7 +163,7 @@ def test_a_job_that_goes_on_is_starting_until_it_says_how_far(places: Path) -> N
     assert again.state() == STARTING
     seen = []
     until(lambda: seen.append(again.state()) or measured(again) > 30)
-    assert set(seen) == {STARTING, RUNNING}
+    assert STARTING in seen and set(seen) <= {STARTING, WAITING, RUNNING}  # it waits for a moment in an empty line too
     jobs.stop(again)
     until(lambda: seen.append(again.state()) or seen[-1] == STOPPED)
     assert ENDING in seen

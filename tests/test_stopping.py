@@ -177,6 +177,16 @@ def test_signals_go_where_they_went_before() -> None:
     assert [signal.getsignal(number) for number in interrupt.SIGNALS] == before
 
 
+def test_a_signal_that_came_to_another_process_first_is_no_second_one() -> None:
+    """As when torchrun is stopped: it sends one to each, and they tell each other."""
+    with interrupt.noted() as asked:
+        asked.append(interrupt.ELSEWHERE)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked == [interrupt.ELSEWHERE, signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
 # ---- on a terminal
 
 

@@ -26,7 +26,7 @@ def working_for(home: Path) -> list[int]:
     return sorted({*found} - {os.getpid()})
 
 
-def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait for a condition; what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

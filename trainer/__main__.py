@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _say(sentence: str) -> None:
-    if distributed.rank() == 0:  # of several processes, one speaks
+    if distributed.speaks():
         print(sentence, file=sys.stderr)
 
 

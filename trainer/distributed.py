@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from trainer import interrupt
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,11 @@ def rank() -> int:
     return int(os.environ["RANK"]) if _is_launched() else 0
 
 
+def speaks() -> bool:
+    """Whether this process says what went wrong: the first one of its machine, for another may have other troubles."""
+    return not _is_launched() or os.environ["LOCAL_RANK"] == "0"
+
+
 def world() -> int:
     """How many processes take each step together."""
     import torch.distributed as dist
@@ -65,8 +71,9 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
     local = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        if local >= torch.cuda.device_count():
-            raise ValueError(f"there are more processes than the {torch.cuda.device_count()} GPUs of this machine")
+        here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", local + 1)), torch.cuda.device_count()
+        if here > gpus:  # in each of them, and the first one says it
+            raise ValueError(f"{here} processes were started on this machine, which has {gpus} GPUs")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
@@ -187,7 +194,7 @@ def together(pause: Callable[[], bool], stopped: list[int]) -> Callable[[], bool
         asked = torch.tensor([pause(), bool(stopped)], dtype=torch.int32)
         dist.all_reduce(asked, dist.ReduceOp.MAX)
         if asked[1] and not stopped:
-            stopped.append(signal.SIGTERM)
+            stopped.append(interrupt.ELSEWHERE)
         return bool(asked.any())
 
     return agreed

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ELSEWHERE = -1  # on the list of `noted`: another process of the same training had a signal
 
 
 @contextmanager
@@ -31,11 +32,14 @@ def raised() -> AbstractContextManager[None]:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """The first signal is put on the list, for a loop that looks there; the second one raises KeyboardInterrupt."""
+    """The first signal is put on the list, for a loop that looks there; the second one raises KeyboardInterrupt.
+
+    One that went to all processes of a training may reach this one after it heard of it from another.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked:
+        if any(said != ELSEWHERE for said in asked):
             raise KeyboardInterrupt
         asked.append(number)
 

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from trainer import checkpoint, data, device, models
+from trainer import checkpoint, data, device, interrupt, models
 from trainer.config import Config
 from trainer.options import Options
 from trainer.state import is_finished
@@ -149,16 +149,18 @@ def _check_same(folder: Path, config: Config, name: str, asked: dict[str, Any], 
 
 def run(command: Sequence[str], log: str, place: str) -> int:
     """One training as a process of its own, whose words go to a file; its exit code. Ctrl-C stops it as one does."""
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trainer", *command],
-            cwd=place, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
-        )  # fmt: skip
+    process = None
     try:
+        with open(log, "wb") as file, interrupt.held():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trainer", *command],
+                cwd=place, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
         return process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        if process:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
         raise
 
 
