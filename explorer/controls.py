@@ -97,19 +97,13 @@ def standing(key: str, value: object) -> str:
 
     The widget begins with that value. Written into the one there is, it would be undone by a message that the browser
     sent before it knew, as if a person had chosen the old value once more. That message calls the old widget's
-    `on_change` all the same: it asks whether the widget `is_gone`.
+    `on_change` all the same, which has to see whether the value is another one than it began with.
     """
     count: int = st.session_state.get(f"{key}/count", 0)
     if st.session_state.get(f"{key}/{count}", value) != value:
         count += 1
         st.session_state[f"{key}/count"] = count
     return f"{key}/{count}"
-
-
-def is_gone(key: str) -> bool:
-    """Whether another widget has taken the place of the one that `standing` gave this key."""
-    base, count = key.rsplit("/", 1)
-    return bool(st.session_state.get(f"{base}/count", 0) != int(count))
 
 
 class Work(Protocol):

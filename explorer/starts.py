@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from explorer.controls import MOST, is_gone, literal, standing
+from explorer.controls import MOST, literal, standing
 from explorer.opened import Run
 
 if TYPE_CHECKING:
@@ -69,31 +69,35 @@ def start_from(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Start:
     shown = {"kind": start.kind, "seed": start.seed, "number": number}
     keys = {name: standing(f"{key}/{name}", value) for name, value in shown.items()}
 
-    def choose() -> None:
-        if any(map(is_gone, keys.values())):
-            return
-        chosen = {name: st.session_state.get(keys[name], getattr(start, name)) for name in keys}
-        st.session_state[key] = begin(run, start.revision + 1, **chosen)
+    def restart(**chosen: Any) -> None:
+        now: Start = st.session_state[key]
+        before = {"kind": now.kind, "seed": now.seed, "number": now.number}
+        st.session_state[key] = begin(run, now.revision + 1, **{**before, **chosen})
+
+    def choose(name: str) -> None:
+        value = st.session_state[keys[name]]
+        if value != shown[name]:
+            restart(**{name: value})
 
     with toolbar:
         st.selectbox(
             "Start from", list(titles), list(titles).index(start.kind), titles.__getitem__, key=keys["kind"],
-            on_change=choose, width=180,
+            on_change=choose, args=("kind",), width=180,
             help="Where all sliders begin" + ("" if run.has_prior else "; this model has no prior, so a Gaussian "
                                               "fitted to its codes stands in"),
         )  # fmt: skip
         if start.kind == SAMPLE:
             st.number_input(
-                "Seed", 0, MOST, start.seed, key=keys["seed"], on_change=choose, width=140,
+                "Seed", 0, MOST, start.seed, key=keys["seed"], on_change=choose, args=("seed",), width=140,
                 help="The same seed, the same draw",
             )  # fmt: skip
         if start.kind in (IMAGE, POINT):
             about = "Test image" if start.kind == IMAGE else "The decode of training image"
             st.number_input(
-                "Image", 0, last, number, key=keys["number"], on_change=choose, width=110,
+                "Image", 0, last, number, key=keys["number"], on_change=choose, args=("number",), width=110,
                 help=f"{about} 0 … {last:,}",
             )  # fmt: skip
-        st.button("Reset", on_click=choose, icon=":material/restart_alt:", help="All sliders back to where they began")
+        st.button("Reset", on_click=restart, icon=":material/restart_alt:", help="All sliders back to where they began")
     if start.kind == POINT and not run.images_are_here:
         st.caption(literal(run.fetching))
     return start
@@ -103,10 +107,10 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
     """For each part that is a class: which one, and which one its axis leads to, if any. A choice is a new start."""
     key = key_of(run)
 
-    def choose(part: str, class_key: str, towards_key: str) -> None:
-        if is_gone(class_key) or is_gone(towards_key):
+    def choose(part: str, shown: tuple[int, int], keys: tuple[str, str]) -> None:
+        one, other = (st.session_state.get(each, value) for each, value in zip(keys, shown, strict=True))
+        if (one, other) == shown:
             return
-        one, other = st.session_state[class_key], st.session_state[towards_key]
         now: Start = st.session_state[key]
         blends = {name: pair for name, pair in now.blends.items() if name != part}
         if other not in (ANY, one):
@@ -121,12 +125,13 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
         with toolbar:
             st.selectbox(
                 title, range(len(names)), one, names.__getitem__, key=keys[0], width=120,
-                on_change=choose, args=(part, *keys),
+                on_change=choose, args=(part, (one, other), keys),
                 help="The class that is decoded; of a picture, the most probable one",
             )  # fmt: skip
             st.selectbox(
                 "Blend towards", range(ANY, len(names)), other - ANY, [*names, "no other"].__getitem__, key=keys[1],
-                width=120, on_change=choose, args=(part, *keys), help="A slider then leads from the class to this one",
+                width=120, on_change=choose, args=(part, (one, other), keys),
+                help="A slider then leads from the class to this one",
             )  # fmt: skip
 
 
@@ -153,7 +158,7 @@ def _titles(run: Run, start: Start) -> dict[str, str]:
     if run.labels:
         mean = "Mean of p(z|y)" if run.gaussian else "First class"
     titles = {MEAN: mean, SAMPLE: "Prior sample" if run.has_prior else "Sample near codes"}
-    if run.images_were_fetched:
+    if run.images_were_fetched or start.kind == IMAGE:
         titles[IMAGE] = "Data image"
     if not run.images_were_fetched or start.kind == POINT:
         titles[POINT] = "Data image's decode"

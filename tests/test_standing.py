@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+from conftest import ROOT
 from streamlit.testing.v1 import AppTest
+
+import trainer
+from explorer import run, starts
+from explorer.opened import Run
 
 
 def page() -> None:
     import streamlit as st
 
-    from explorer.controls import is_gone, standing
+    from explorer.controls import standing
 
     def choose() -> None:
-        if is_gone(key):
-            return
-        st.session_state["class"] = st.session_state[key]
-        st.session_state["heard"] += 1
+        if st.session_state[key] != value:
+            st.session_state["class"] = st.session_state[key]
+            st.session_state["heard"] += 1
 
     def elsewhere() -> None:
         st.session_state["class"] = 4
@@ -50,3 +55,11 @@ def test_it_stays_the_same_widget_for_who_changes_it() -> None:
     assert app.number_input[0].value == 4 and app.number_input[0].id != before
     app.number_input[0].set_value(3).run()
     assert app.session_state["class"] == 3
+
+
+def test_a_view_of_an_image_that_is_gone_still_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a person's own folder is moved away while it is explored."""
+    monkeypatch.setattr(Run, "images_were_fetched", False)
+    opened = run.open_run(trainer.describe(ROOT / "checkpoints" / "vae-digits"))
+    assert starts.IMAGE in starts._titles(opened, starts.Start({}, 0, starts.IMAGE))
+    assert starts.IMAGE not in starts._titles(opened, starts.Start({}, 0, starts.MEAN))

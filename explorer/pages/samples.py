@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
@@ -121,22 +122,24 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
         name: controls.standing(f"{key}/{name}", getattr(choice, name)) for name in ("count", "seed", "shown", "label")
     }
 
-    def begin(**other: int) -> None:
-        if any(map(controls.is_gone, widgets.values())):
-            return
-        chosen = {name: st.session_state.get(widget, getattr(choice, name)) for name, widget in widgets.items()}
-        st.session_state[key] = replace(st.session_state[key], revision=choice.revision + 1, **{**chosen, **other})
+    def begin(**chosen: Any) -> None:
+        now: Choice = st.session_state[key]
+        st.session_state[key] = replace(now, revision=now.revision + 1, **chosen)
 
-    def new_seed() -> None:
-        begin(seed=secrets.randbelow(100_000))
+    def choose(name: str) -> None:
+        value = st.session_state[widgets[name]]
+        if value != getattr(choice, name):
+            begin(**{name: value})
 
     with toolbar:
-        st.selectbox("Samples", offered, offered.index(choice.count), key=widgets["count"], on_change=begin, width=110,
-                     help="Images on the sheet")  # fmt: skip
+        st.selectbox(
+            "Samples", offered, offered.index(choice.count), key=widgets["count"], on_change=choose, args=("count",),
+            width=110, help="Images on the sheet",
+        )  # fmt: skip
         if run.has_density:
             st.selectbox(
                 "Show", list(SHOWN), list(SHOWN).index(choice.shown), SHOWN.__getitem__, key=widgets["shown"],
-                on_change=begin, width=200,
+                on_change=choose, args=("shown",), width=200,
                 help="The mean is smooth: it averages all images that z leaves open. A draw adds the noise that the "
                 "model itself puts on each pixel.",
             )  # fmt: skip
@@ -144,12 +147,13 @@ def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
             names = run.class_names(part)
             st.selectbox(
                 starts.class_title(run, part), range(starts.ANY, len(names)), choice.label - starts.ANY,
-                [*names, "all"].__getitem__, key=widgets["label"], on_change=begin, width=140,
+                [*names, "all"].__getitem__, key=widgets["label"], on_change=choose, args=("label",), width=140,
                 help="Of which all samples are; or of any, as the prior draws them",
             )  # fmt: skip
         st.number_input(
-            "Seed", 0, controls.MOST, choice.seed, key=widgets["seed"], on_change=begin, width=110,
+            "Seed", 0, controls.MOST, choice.seed, key=widgets["seed"], on_change=choose, args=("seed",), width=110,
             help="The same seed, the same z",
         )  # fmt: skip
-        st.button("New seed", on_click=new_seed, icon=":material/casino:", help="Other samples")
+        st.button("New seed", on_click=lambda: begin(seed=secrets.randbelow(100_000)), icon=":material/casino:",
+                  help="Other samples")  # fmt: skip
     return choice
