@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # these names would load torch, and the first paint does not 
 
 BATCH = 512  # decodes at once
 Track = Callable[[Iterable[Any]], Iterable[Any]]  # wraps a loop that may take long, to show its progress
-_one_at_a_time = threading.Lock()  # torch has one generator for all threads, and `terms` draws from it
+_one_at_a_time = threading.Lock()  # torch has one generator for all threads
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,15 @@ class Run:
         """How many latents of training images the summary holds."""
         return len(self.summary.arrays["points"])
 
-    @cached_property
+    @property
     def factors(self) -> tuple[tuple[str, ...], np.ndarray] | None:
         """Names and levels (n, f) of the known causes of the images that the summary's points are of, if any are."""
+        return self._factors if self.images_are_here else None
+
+    @cached_property
+    def _factors(self) -> tuple[tuple[str, ...], np.ndarray] | None:
         import torch
 
-        if not self.images_are_here:
-            return None
         train = self.checkpoint.config.data.load("train")
         levels = train.factors(torch.from_numpy(self.summary.arrays["ids"]).long())
         return None if levels is None else (train.factor_names, levels.numpy())
@@ -310,10 +312,17 @@ def place_of(checkpoint: Checkpoint) -> str:
 
 
 @contextmanager
+def drawing() -> Iterator[None]:
+    """Alone with torch's generator, for a model that is made: its first weights are drawn."""
+    with _one_at_a_time:
+        yield
+
+
+@contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
     """For what a model computes with noise of its own: no gradients, and the same noise for the same seed."""
     import torch
 
-    with _one_at_a_time, torch.inference_mode(), torch.random.fork_rng(devices=[]):
+    with drawing(), torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 import trainer
 from explorer import comparing, jobs
 from explorer.comparing import Measured
-from explorer.opened import Run
+from explorer.opened import Run, drawing
 
 if TYPE_CHECKING:  # these names would load torch, and the first paint does not wait for that
     from trainer import Checkpoint, Estimate, Images
@@ -26,15 +27,16 @@ T = TypeVar("T")
 
 
 def open_run(checkpoint: Checkpoint) -> Run:
-    """A checkpoint, opened once for all sessions until its weights change.
+    """A checkpoint, opened once for all sessions until it is trained, or measured, anew.
 
     Raises ValueError or OSError with a sentence for the page.
     """
     path = trainer.describe(checkpoint.path).path  # it may have gone since it was listed
     weights = (path / "model.safetensors").stat()
     digest = _digest(str(path), weights.st_mtime_ns, weights.st_size)
-    stages = [(file.parent.name, file.stat().st_mtime_ns) for file in sorted(path.glob("*/model.safetensors"))]
-    return _open(str(path), " ".join([digest, *(f"{name}@{changed}" for name, changed in stages)]))
+    rest = [path / "config.json", path / "summary.npz", *sorted(path.glob("*/model.safetensors"))]
+    changed = [f"{file.relative_to(path)}@{file.stat().st_mtime_ns}" for file in rest]
+    return _open(str(path), " ".join([digest, *changed]))
 
 
 def measured(checkpoint: Checkpoint) -> Measured:
@@ -50,19 +52,29 @@ def measured(checkpoint: Checkpoint) -> Measured:
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _measured(path: str, *changed: int) -> Measured:
     summary = trainer.load_summary(Path(path))
-    return comparing.measured(trainer.describe(path), trainer.load(path), summary)
+    with drawing():
+        model = trainer.load(path)
+    return comparing.measured(trainer.describe(path), model, summary)
 
 
 def kept(make: Callable[[], T], *key: str | int) -> T:
     """What `make` gave for this key, in any session; it may draw its progress, and may not change afterwards."""
-    shelf = _shelf(*key)
+    shelf = _large(*key) if key[0] in LARGE else _shelf(*key)
     if not shelf:
         shelf.append(make())
     found: T = shelf[0]
     return found
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+LARGE = ("cloud", "images")  # what takes long to make, and stays whatever else is kept
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _large(*key: str | int) -> list[Any]:
+    return []
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _shelf(*key: str | int) -> list[Any]:
     return []
 
@@ -75,7 +87,9 @@ def _digest(path: str, changed: int, size: int) -> str:
 
 @st.cache_resource(max_entries=8, show_spinner="Opening the checkpoint …")
 def _open(path: str, version: str) -> Run:
-    run = Run(trainer.describe(path), trainer.load(path), trainer.load_summary(Path(path)), version)
+    with drawing():
+        model = trainer.load(path)
+    run = Run(trainer.describe(path), model, trainer.load_summary(Path(path)), version)
     run.summary.check(run.model.space)
     settle()
     return run
@@ -94,20 +108,23 @@ def warm_up() -> None:
 
 
 def while_open(close: Callable[[], object]) -> None:
-    """Call `close` when the browser tab of this session is gone, or the server ends."""
+    """Call a method when the browser tab of this session is gone, or the server ends, if its object is still there."""
     runtime, context = get_instance(), get_script_run_ctx()
     assert context
+    session, method = context.session_id, weakref.WeakMethod(close)
 
     def watch() -> None:
-        while runtime.is_active_session(context.session_id):
+        while method() and runtime.is_active_session(session):
             time.sleep(1)
-        close()
+        if found := method():
+            found()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def settle() -> None:
     """Take what is loaded out of the garbage collector, which runs after every rerun and would walk all of torch."""
+    gc.unfreeze()  # what was taken out before and is garbage by now
     gc.collect()
     gc.freeze()
 
@@ -129,4 +146,5 @@ def estimate(model: str, options: dict[str, Any], training: dict[str, Any], _ima
 
     kind = models.get(model)
     steps = trainer.TrainOptions.read(training)
-    return trainer.estimate(model, kind.Options.read(options), steps, _images, jobs.threads("cpu"))
+    with drawing():  # it also sets how many threads torch has
+        return trainer.estimate(model, kind.Options.read(options), steps, _images, jobs.threads("cpu"))

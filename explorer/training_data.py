@@ -66,7 +66,11 @@ def told(name: str, side: int | None, labels: int | None, seed: int) -> Images:
 
 def changed(name: str) -> float:
     """When a person's own set was last written; a named one never changes."""
-    return Path(name).stat().st_mtime if Path(name).is_absolute() else 0.0
+    place = Path(name)
+    if not place.is_absolute():
+        return 0.0
+    folders = [each for each in place.iterdir() if each.is_dir()] if place.is_dir() else []  # one for each class
+    return max(each.stat().st_mtime for each in (place, *folders))
 
 
 def _look(images: Images) -> None:

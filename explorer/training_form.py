@@ -153,7 +153,8 @@ def _estimate(
     """Say what the training will take; or return why no model can be made of these images."""
     try:
         images = training_data.told(data, side, *told)
-        found = run.estimate(model, options, training, images, f"{data} {side} {told} {len(images)}")
+        key = f"{data} {training_data.changed(data)} {side} {told} {images.shape}"
+        found = run.estimate(model, options, training, images, key)
     except (ValueError, RuntimeError, OSError) as error:
         return f"This model cannot be made: {error}"
     st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {_time(found.seconds)}")

@@ -11,6 +11,7 @@ import trainer
 from explorer import curves, jobs
 from explorer.controls import literal
 from explorer.job import RUNNING, STARTING, WAITING
+from explorer.opened import drawing
 
 if TYPE_CHECKING:
     from explorer.job import Job
@@ -45,7 +46,8 @@ def knobs(checkpoint: Checkpoint) -> dict[str, float | None]:
     key = f"knobs/{checkpoint.name}/{config.trained}"
     if key not in st.session_state:
         kind = models.get(config.model)
-        model = kind(config.shape, kind.Options.read(config.options))
+        with drawing():
+            model = kind(config.shape, kind.Options.read(config.options))
         free = trainer.turnable(model, 0)
         st.session_state[key] = {name: float(knob) if name in free else None for name, knob in model.knobs.items()}
     return dict(st.session_state[key])

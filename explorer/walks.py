@@ -13,6 +13,7 @@ from explorer.figures import CONFIG
 from explorer.opened import Run
 from explorer.paths import Attribute
 from explorer.routes import EVERY, KINDS, METRIC, REST, Route, Search
+from explorer.run import while_open
 from explorer.understanding import Understood
 
 SELECTION = "the map's selection"
@@ -123,6 +124,7 @@ def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
         if search is None:
             search = Search(run, a, b)
             st.session_state["paths/search"] = (wanted, search)
+            while_open(search.close)
         if search.found:
             found[METRIC] = search.found
         else:

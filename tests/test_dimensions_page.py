@@ -153,6 +153,15 @@ def test_scores_come_from_a_thread_with_the_time_left(folder: Path, monkeypatch:
     assert "chance 0.20" in table and f"| MIG | {scoring.found.values['MIG']:.2f} |" in table
 
 
+def test_factors_are_there_once_the_images_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here: list[bool] = []
+    monkeypatch.setattr(Run, "images_are_here", property(lambda self: bool(here)))
+    run = run_of(folder / "sprites")
+    assert run.factors is None
+    here.append(True)
+    assert run.factors is not None and len(run.factors[0]) == run.factors[1].shape[1]
+
+
 def test_scores_that_nobody_wants_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
