@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,8 +65,13 @@ def points(run: Run) -> tuple[Cloud, str]:
     return kept(lambda: _encoded(run, images, split, count), "cloud", name), name
 
 
+def name_of_shipped(run: Run) -> str:
+    """Of the points in the summary, which are others once they are measured anew."""
+    return f"{run.checkpoint.digest}/summary/{zlib.crc32(run.version.encode()):x}"
+
+
 def _shipped(run: Run) -> tuple[Cloud, str]:
-    name = f"{run.checkpoint.digest}/summary"
+    name = name_of_shipped(run)
     return kept(lambda: clouds.from_summary(run), "cloud", name), name
 
 
@@ -161,12 +167,14 @@ def selected_of(run: Run) -> tuple[Cloud, Selected] | None:
     if found is None or found.row >= 0 or not found.points.startswith(f"{run.checkpoint.digest}/"):
         return None
     name = found.points
+    _, split, count = name.split("/")
+    if split not in SPLITS and name != name_of_shipped(run):
+        return None
 
     def again() -> Cloud:
-        _, split, *count = name.split("/")
         if split not in SPLITS:
             return clouds.from_summary(run)
-        return _encoded(run, _images(run, split), split, int(count[0]))
+        return _encoded(run, _images(run, split), split, int(count))
 
     return kept(again, "cloud", name), found
 

@@ -173,7 +173,9 @@ class Known:
 
 def known(run: Run, encode_track: Track = iter, turn_track: Track = iter) -> Known:
     """Of test images whose factors are known. Raises ValueError where there are too few, or they have none."""
-    with seeded():
+    import torch
+
+    with torch.inference_mode():
         table = trainer.encode_with_factors(run.model, run.images, WITH_FACTORS, track=encode_track)
     information = trainer.factor_information(table)
     is_active = run.is_real & (table.codes.var(0) > ACTIVE)

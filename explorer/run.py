@@ -35,7 +35,7 @@ def open_run(checkpoint: Checkpoint) -> Run:
     weights = (path / "model.safetensors").stat()
     digest = _digest(str(path), weights.st_mtime_ns, weights.st_size)
     rest = [path / "config.json", path / "summary.npz", *sorted(path.glob("*/model.safetensors"))]
-    changed = [f"{file.relative_to(path)}@{file.stat().st_mtime_ns}" for file in rest]
+    changed = [f"{file.relative_to(path)}@{file.stat().st_mtime_ns}" for file in rest if file.exists()]
     return _open(str(path), " ".join([digest, *changed]))
 
 

@@ -107,11 +107,13 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
     """For each part that is a class: which one, and which one its axis leads to, if any. A choice is a new start."""
     key = key_of(run)
 
-    def choose(part: str, shown: tuple[int, int], keys: tuple[str, str]) -> None:
-        one, other = (st.session_state.get(each, value) for each, value in zip(keys, shown, strict=True))
-        if (one, other) == shown:
+    def choose(part: str, name: str, widget: str, before: int) -> None:
+        value = st.session_state[widget]
+        if value == before:
             return
         now: Start = st.session_state[key]
+        one, other = _pair(now, part)
+        one, other = (value, other) if name == "class" else (one, value)
         blends = {name: pair for name, pair in now.blends.items() if name != part}
         if other not in (ANY, one):
             blends[part] = (one, other)
@@ -119,20 +121,25 @@ def choose_classes(toolbar: st.delta_generator.DeltaGenerator, run: Run, start: 
         st.session_state[key] = replace(now, latent=latent, blends=blends, revision=now.revision + 1)
 
     for part, names in ((part, run.class_names(part)) for part in run.labels):
-        one, other = start.blends.get(part, (int(np.argmax(start.latent[part])), ANY))
+        one, other = _pair(start, part)
         keys = standing(f"{key}/{part}/class", one), standing(f"{key}/{part}/towards", other)
         title = class_title(run, part)
         with toolbar:
             st.selectbox(
                 title, range(len(names)), one, names.__getitem__, key=keys[0], width=120,
-                on_change=choose, args=(part, (one, other), keys),
+                on_change=choose, args=(part, "class", keys[0], one),
                 help="The class that is decoded; of a picture, the most probable one",
             )  # fmt: skip
             st.selectbox(
                 "Blend towards", range(ANY, len(names)), other - ANY, [*names, "no other"].__getitem__, key=keys[1],
-                width=120, on_change=choose, args=(part, (one, other), keys),
+                width=120, on_change=choose, args=(part, "towards", keys[1], other),
                 help="A slider then leads from the class to this one",
             )  # fmt: skip
+
+
+def _pair(start: Start, part: str) -> tuple[int, int]:
+    """The class of a part, and the one that its axis leads to."""
+    return start.blends.get(part, (int(np.argmax(start.latent[part])), ANY))
 
 
 def class_title(run: Run, part: str) -> str:

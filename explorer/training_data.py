@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,10 @@ def told(name: str, side: int | None, labels: int | None, seed: int) -> Images:
 
 def changed(name: str) -> float:
     """When a person's own set was last written; a named one never changes."""
-    place = Path(name)
-    if not place.is_absolute():
+    if not Path(name).is_absolute():
         return 0.0
-    folders = [each for each in place.iterdir() if each.is_dir()] if place.is_dir() else []  # one for each class
-    return max(each.stat().st_mtime for each in (place, *folders))
+    folders = [folder for folder, _, _ in os.walk(name)]  # none where it is a file
+    return max(os.stat(each).st_mtime for each in (name, *folders))
 
 
 def _look(images: Images) -> None:

@@ -35,10 +35,12 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         monkeypatch.setattr(Data, "load", lambda self, split: Images("few", pixels, labels, names))
         run._open.clear()
         run._shelf.clear()
+        run._large.clear()
 
     yield become
     run._open.clear()
     run._shelf.clear()
+    run._large.clear()
 
 
 def test_a_shipped_checkpoint_is_mapped_at_once() -> None:
@@ -150,6 +152,7 @@ def test_the_plane_is_kept_until_the_points_lie_elsewhere(monkeypatch: pytest.Mo
     made: list[np.ndarray] = []
     monkeypatch.setattr(atlas, "Plane", lambda points, places, axes: made.append(places) or Plane(points, places, axes))
     run._shelf.clear()
+    run._large.clear()
     page = choose(opened(trainer.root() / "vae-digits"), "Projection", "PCA")
 
     def look(x: float) -> None:

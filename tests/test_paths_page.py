@@ -18,10 +18,11 @@ from streamlit.testing.v1 import AppTest
 from trainings import until
 
 import trainer
-from explorer import paths, pictures, route_figures, routes
+from explorer import charting, paths, pictures, route_figures, routes
 from explorer.charting import Selected
 from explorer.opened import Run
 from explorer.paths import Attribute
+from explorer.run import open_run
 from trainer import checkpoint
 
 
@@ -99,8 +100,8 @@ def along_an_attribute(name: str, mask: np.ndarray | None = None, row: int = -1,
     page = AppTest.from_function(page_of_paths, args=(str(folder),), default_timeout=60)
     page.session_state["paths/walk"] = "Along an attribute"
     if mask is not None:
-        digest = checkpoint.describe(trainer.root() / (of or name)).digest
-        selected = Selected(f"{digest}/summary", mask, "Drawn around", row)
+        points = charting.name_of_shipped(open_run(checkpoint.describe(trainer.root() / (of or name))))
+        selected = Selected(points, mask, "Drawn around", row)
         page.session_state["map/selected"] = selected
     page.run()
     assert not page.exception
