@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import struct
 import unicodedata
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+import trainer
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 BYTES, SIDE, PIXELS = 20_000_000, 20_000, 40_000_000  # of one file
@@ -28,15 +29,6 @@ KINDS = {  # how other files begin -> what they are and what a person can do
 }
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of the six formats
 DAMAGED = "is damaged and cannot be decoded: save it again or choose another file"
-ADAM7 = [
-    (0, 0, 8, 8),
-    (4, 0, 8, 8),
-    (0, 4, 4, 8),
-    (2, 0, 4, 4),
-    (0, 2, 2, 4),
-    (1, 0, 2, 2),
-    (0, 1, 1, 2),
-]  # x, y, dx, dy
 TRUNCATED = "ends too early (truncated): copy or download it again"
 TURNS = {  # EXIF orientation -> what was done
     2: "mirrored",
@@ -126,38 +118,17 @@ def _damage(error: Exception) -> str:
 
 def _decoded(image: Image.Image, name: str, data: bytes) -> Picture:
     remarks = _frames(image, len(data))
-    orientation = _orientation(image)
+    orientation = trainer.orientation(image)
     image.load()
-    if image.format == "PNG" and not _png_is_whole(data):
+    if image.format == "PNG" and not trainer.png_is_whole(data):
         raise _Refused(TRUNCATED)
-    upright = image
+    upright = trainer.upright(image)
     if orientation in TURNS:
         remarks.append(f"{TURNS[orientation]}, as its EXIF says")
-        if image.format != "TIFF":  # Pillow turns those itself
-            upright = ImageOps.exif_transpose(image)
     _check_size(upright.width, upright.height)
     opaque, more = _opaque(upright)
     pixels = np.array(opaque)
     return Picture(name, pixels[..., None] if pixels.ndim == 2 else pixels, tuple(remarks + more))
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """Whether a PNG that was decoded holds all of its rows: Pillow leaves those black that a whole stream lacks."""
-    width, height, depth, colour, interlaced = struct.unpack(">IIBB2xB", data[16:29])
-    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    missing = 0
-    for x, y, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
-        columns, rows = -((x - width) // dx), -((y - height) // dy)
-        missing += rows * (1 + -(-columns * bits // 8)) if columns > 0 and rows > 0 else 0
-    stream, place = zlib.decompressobj(), 8
-    while missing > 0 and place + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[place : place + 8])
-        packed = data[place + 8 : place + 8 + length] if kind == b"IDAT" else b""
-        while packed and missing > 0:
-            missing -= len(stream.decompress(packed, 1 << 20))  # never more than a megabyte at once
-            packed = stream.unconsumed_tail
-        place += 12 + length
-    return missing <= 0 or missing <= len(stream.flush())  # flush would unpack all that is left of a bomb
 
 
 def _frames(image: Image.Image, size: int) -> list[str]:
@@ -167,14 +138,6 @@ def _frames(image: Image.Image, size: int) -> list[str]:
     frames = f"{getattr(image, 'n_frames', 1):,}" if counted else "several"
     image.seek(0)
     return [f"the first of {frames} {'pages' if image.format == 'TIFF' else 'frames'}"]
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 … 8; 1 where the EXIF data cannot be read: they are no reason to refuse a picture."""
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:
-        return 1
 
 
 def _opaque(image: Image.Image) -> tuple[Image.Image, list[str]]:

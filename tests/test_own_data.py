@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_uploads import ODD_EXIF, png
 
 import trainer
 from trainer import data
@@ -81,15 +82,53 @@ def test_modes_and_orientation_of_a_folder(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held so that the top is on the right
     Image.fromarray(wide).save(path / "turned.png", exif=exif)
+    Image.fromarray(np.rot90(wide)).convert("RGB").save(path / "odd.jpg", quality=100, exif=ODD_EXIF)
     Image.fromarray(wide.astype(np.uint16) * 257).save(path / "deep.png")
     clear = Image.new("RGBA", (12, 12), (255, 0, 0, 0))
     clear.save(path / "clear.png")
     found = _all(path)
-    assert found.shape == (13, 3, 12, 12)  # the one with colour makes all of them RGB
+    assert found.shape == (14, 3, 12, 12)  # the one with colour makes all of them RGB
     white = [x for x in found if bool((x == 1).all())]
     right = [x for x in found if bool((x[..., -1] == 1).all()) and not bool(x[..., :-1].any())]
-    top = [x for x in found if bool((x[..., 0, :] == 1).all()) and not bool(x[..., 1:, :].any())]
-    assert (len(white), len(right), len(top)) == (1, 1, 1)
+    top = [x for x in found if bool((x[..., 0, :] > 0.97).all()) and not bool((x[..., 1:, :] > 0.03).any())]
+    assert (len(white), len(right), len(top)) == (1, 1, 2)
+
+
+def test_what_is_hidden_in_a_folder_is_left_out(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "flat", classes=())
+    folder_of(path / ".ipynb_checkpoints", classes=())
+    folder_of(path / "more" / ".thumbnails", classes=())
+    assert len(_all(path)) == 20
+
+
+def test_folders_to_train_and_test_on_are_no_classes(tmp_path: Path) -> None:
+    path = tmp_path / "pets"
+    folder_of(path / "train")
+    folder_of(path / "test")
+    with pytest.raises(ValueError, match='"pets" holds test and train, which are no classes: choose one of them'):
+        data.load(str(path))
+    assert data.load(str(path / "train")).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    (np.full((12, 12), 200, np.int32), "end at 200 of 65,535, nearly black"),
+    (np.full((12, 12), 70_000, np.int32), "run from 70000 to 70000, expected 0 to 65,535"),
+    (np.full((12, 12), 200, np.float32), "run from 200 to 200, expected 0 to 1"),
+    (np.full((12, 12), np.nan, np.float32), "run from nan to nan"),
+])  # fmt: skip
+def test_greys_whose_white_is_not_known_are_refused(tmp_path: Path, values: np.ndarray, message: str) -> None:
+    path = folder_of(tmp_path / "flat", classes=())
+    Image.fromarray(values).save(path / "odd.tif")
+    with pytest.raises(ValueError, match=f'image "odd.tif".*{message}'):
+        data.load(str(path))
+
+
+def test_a_png_that_lacks_rows_is_refused(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "flat", classes=())
+    rows = b"".join(b"\0" + row.tobytes() for row in picture(0)[:5])
+    (path / "short.png").write_bytes(png(12, 12, rows))
+    with pytest.raises(ValueError, match='image "short.png".*ends too early'):
+        data.load(str(path))
 
 
 @pytest.mark.parametrize(

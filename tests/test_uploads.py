@@ -64,6 +64,10 @@ def interlaced(height: int, held: int) -> bytes:
 ZEROS = zlib.compress(bytes(100_000_000), 9)  # 100 kB that unpack to 100 MB
 
 
+# Orientation 6, and a unit of its resolution that is a single byte, as some programs write it
+ODD_EXIF = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHHHIB3xI", 8, 2, 0x0112, 3, 1, 6, 0, 0x0128, 1, 1, 2, 0)
+
+
 def turned(orientation: int) -> tuple[np.ndarray, bytes]:
     """ART, and the pixels that a camera stores so that this EXIF orientation brings them upright."""
     stored = {
@@ -215,6 +219,7 @@ RIGHT: list[tuple[str, Callable[[], bytes], np.ndarray, float, str]] = [
     ("text.png", lambda: with_extra(chunk(b"zTXt", b"a\0\0" + zlib.compress(b"hello"))), GREY, 0, ""),
     ("trailing.png", lambda: saved(ART, "PNG") + b"<script>" * 99, ART, 0, ""),
     ("bad-exif.jpg", lambda: saved(ART, "JPEG", quality=95, subsampling=0, exif=b"Exif\0\0MM\0*zzzzzz"), ART, 8, ""),
+    ("odd-exif.jpg", lambda: saved(turned(6)[0], "JPEG", quality=95, subsampling=0, exif=ODD_EXIF), ART, 8, "EXIF"),
     *[
         (f"turned-{n}.{kind.lower()}", lambda n=n, kind=kind: oriented(n, kind), ART, 8, "EXIF" if n > 1 else "")
         for kind in ("JPEG", "PNG", "TIFF")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.data import is_here as data_is_here
     from trainer.data import load as load_data
     from trainer.data import names as data_names
+    from trainer.data._picture import orientation, png_is_whole, upright
     from trainer.device import choose as choose_device
     from trainer.disentanglement import Step as ScoreStep
     from trainer.disentanglement import mig_of
@@ -136,6 +137,8 @@ _HOME = {
     "mass_centre": "trainer.look",
     "measure_gaps": "trainer.gaps:measure",
     "mig_of": "trainer.disentanglement",
+    "orientation": "trainer.data._picture",
+    "png_is_whole": "trainer.data._picture",
     "principal_components": "trainer.linear",
     "prior_bounds": "trainer.likelihood",
     "psnr": "trainer.quality",
@@ -151,6 +154,7 @@ _HOME = {
     "to_bytes": "trainer.sheet",
     "total": "trainer.trainable",
     "turnable": "trainer.control",
+    "upright": "trainer.data._picture",
     "waiting": "trainer.turns",
     "waits_for": "trainer.turns",
     "water_filling": "trainer.linear",
@@ -229,6 +233,8 @@ __all__ = [
     "mass_centre",
     "measure_gaps",
     "mig_of",
+    "orientation",
+    "png_is_whole",
     "principal_components",
     "prior_bounds",
     "psnr",
@@ -244,6 +250,7 @@ __all__ = [
     "to_bytes",
     "total",
     "turnable",
+    "upright",
     "waiting",
     "waits_for",
     "water_filling",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 if TYPE_CHECKING:
     from trainer.data import Images, Split
@@ -33,6 +34,9 @@ class Data(BaseModel):
         from trainer import data
 
         return data.load(self.name, split, self.size, self.side, self.labels, self.seed)
+
+
+PIXELS = 2**24  # of an image, times channels: more is no image that a model was made for
 
 
 class Resumed(BaseModel):
@@ -76,6 +80,13 @@ class Config(BaseModel):
     versions: dict[str, str]
     resumed: list[Resumed] = []  # oldest first
     turned: list[Turned] = []  # oldest first
+
+    @field_validator("shape")
+    @classmethod
+    def _is_of_an_image(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if min(shape) < 1 or math.prod(shape) > PIXELS:
+            raise ValueError(f"{shape} came, expected channels, height and width, at most {PIXELS:,} numbers in all")
+        return shape
 
 
 def versions() -> dict[str, str]:

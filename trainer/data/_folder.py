@@ -13,11 +13,13 @@ from tqdm import tqdm
 
 from trainer.data import Images, Split, part_of
 from trainer.data._mapped import LARGEST, check, mapped
+from trainer.data._picture import orientation, png_is_whole, upright
 
 KINDS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 GREY = {"1", "L", "LA", "I;16", "I", "F"}
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # folders that are no classes
 
 
 def load(path: Path, split: Split, size: int | None, side: int | None) -> Images:
@@ -42,20 +44,28 @@ def load(path: Path, split: Split, size: int | None, side: int | None) -> Images
 def listing(path: Path, kinds: set[str]) -> tuple[list[Path], list[int], list[str]]:
     """The files of these kinds in a fixed order, with the number of each one's class and the names of the classes.
 
-    With two or more subfolders that hold such files, those are the classes, and files beside them do not count.
+    With two or more subfolders that hold such files, those are the classes, and files beside them do not count. What
+    is hidden, by a dot, is left out. Raises ValueError where the subfolders are parts to train and test on.
     """
 
     def files_of(folder: Path) -> list[Path]:
-        found = (file for file in folder.rglob("*") if file.suffix.lower() in kinds and not file.name.startswith("."))
-        return sorted(file for file in found if file.is_file())
+        found = (file for file in folder.rglob("*") if file.suffix.lower() in kinds)
+        seen = (file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
+        return sorted(file for file in seen if file.is_file())
 
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
     classes = [(folder.name, found) for folder in folders if (found := files_of(folder))]
     if len(classes) < 2:
         return files_of(path), [], []
+    names = [name for name, _ in classes]
+    if SPLITS.issuperset(name.lower() for name in names):
+        raise ValueError(
+            f'"{path.name}" holds {" and ".join(names)}, which are no classes: choose one of them, such as '
+            f'"{path / names[-1]}"; of it a tenth is kept to test on'
+        )
     files = [file for _, found in classes for file in found]
     labels = [number for number, (_, found) in enumerate(classes) for _ in found]
-    return files, labels, [name for name, _ in classes]
+    return files, labels, names
 
 
 def _common_shape(path: Path, files: list[Path], side: int | None) -> tuple[int, int, int]:
@@ -64,7 +74,7 @@ def _common_shape(path: Path, files: list[Path], side: int | None) -> tuple[int,
     grey = True
     for file in tqdm(files, desc=f"looking at {path.name}", unit=" images", leave=False, disable=None):
         with _open(file) as image:
-            turned = "exif" in image.info and image.getexif().get(0x0112) in TURNED  # without decoding the pixels
+            turned = "exif" in image.info and orientation(image) in TURNED  # without decoding the pixels
             sizes[(image.width, image.height) if turned else (image.height, image.width)] += 1
             grey = grey and image.mode in GREY
     channels = 1 if grey else 3
@@ -87,8 +97,11 @@ def _read(files: list[Path], shape: tuple[int, int, int]) -> Iterator[np.ndarray
     for file in files:
         with _open(file) as opened:
             try:
-                image = _plain(ImageOps.exif_transpose(opened), shape[0])
-            except (OSError, SyntaxError, ValueError) as error:
+                opened.load()
+                if opened.format == "PNG" and not png_is_whole(file.read_bytes()):
+                    raise ValueError("it ends too early")
+                image = _plain(upright(opened), shape[0])
+            except Exception as error:  # Pillow's decoders raise many kinds on a broken file
                 raise _unreadable(file, error) from None
         fitted = ImageOps.fit(image, shape[:0:-1], Image.Resampling.LANCZOS)
         yield np.asarray(fitted).reshape(1, *shape[1:], shape[0]).transpose(0, 3, 1, 2)
@@ -96,14 +109,25 @@ def _read(files: list[Path], shape: tuple[int, int, int]) -> Iterator[np.ndarray
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:
     """Grey or RGB with 8 bits, over white."""
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        image = Image.fromarray((np.asarray(image) * 255).round().clip(0, 255).astype(np.uint8))
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _grey(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or of floating point numbers in [0, 1], with 8 bits. Raises ValueError where the values
+    are none of these: what is white among them, one image does not tell.
+    """
+    values = np.asarray(image)
+    low, high, white = values.min(), values.max(), 1 if image.mode == "F" else 65_535
+    if not (low >= 0 and high <= white):
+        raise ValueError(f"its greys run from {low:g} to {high:g}, expected 0 to {white:,}: save it with 8 bits")
+    if image.mode == "I" and 0 < high < 256:
+        raise ValueError(f"its greys of 32 bits end at {high:,} of {white:,}, nearly black: save it with 8 bits")
+    return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
 
 
 def _open(file: Path) -> Image.Image:
