@@ -43,12 +43,12 @@ def stage(run: Run) -> None:
     z, images = _drawn(run, int(count), int(seed), temperature, label)
     side = math.isqrt(len(images))
     canvas = f"{key}/canvas"
-    picked = live.reported(canvas).picked
-    if picked is not None and picked < len(images):
+    revision = hash((count, seed, temperature, label)) % 2**31
+    picked = live.reported(canvas).cell(revision, len(images))
+    if picked is not None:
         address.go_to_view(run, run.plain(z, picked))
     live.canvas(
-        [], pictures.laid(images, side), key=canvas,
-        revision=hash((count, seed, temperature, label)) % 2**31, unit="",
+        [], pictures.laid(images, side), key=canvas, revision=revision, unit="",
         cells=live.Cells(side, side, len(images), "Click a sample, or press Enter on it, to edit its codes"),
     )  # fmt: skip
     toolbar.download_button(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
+from explorer import keepsakes
 from explorer.opened import Run
 from explorer.run import open_run
 
@@ -90,6 +91,21 @@ def halves(name: str) -> tuple[st.delta_generator.DeltaGenerator, st.delta_gener
 def literal(text: str) -> str:
     """Text that came from a file or an address, as Markdown that shows just that."""
     return re.sub(r"([\\`*_{}\[\]()#+!|$~<>:])", r"\\\1", text)
+
+
+def names_of(run: Run, named: tuple[str, str] | None) -> dict[str, str]:
+    """The names of axes that a person keeps, after the one that was just given."""
+    digest = run.checkpoint.digest
+    try:
+        if named:
+            keepsakes.keep_name(digest, *named)
+        return keepsakes.names(digest)
+    except OSError as error:
+        why = literal(str(error))
+        st.error(f"Names are not kept: {why}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
+    except ValueError as error:
+        st.error(f"Names are lost: {literal(str(error))}. New names are kept.")
+    return {}
 
 
 def standing(key: str, value: object) -> str:

@@ -184,7 +184,8 @@ def sliders(opened: Run, left: Place, stage: Place) -> None:
         address.go_to_view(opened, latent)
     view = View(opened, latent, st.session_state.setdefault("levels/pictures", {}), moved=part)
     with stage:
-        live.canvas(view.axes({}, event.wanted), view.picture, key=key, revision=revision, unit=view.unit,
+        names = controls.names_of(opened, event.named)
+        live.canvas(view.axes(names, event.wanted), view.picture, key=key, revision=revision, unit=view.unit,
                     original=chosen.seen,
                     fold_label=f"{len(view.inactive)} inactive dimensions: the data hardly use them")  # fmt: skip
     return None

@@ -14,7 +14,7 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,10 +106,10 @@ class _Query:
     def of_class(self, name: str, column: Column, sign: str, value: str) -> np.ndarray:
         if sign not in ("=", "!="):
             raise ValueError(f"“{name}” has no order: compare it with = or !=.")
-        lower = [level.lower() for level in column.levels]
-        if value.lower() not in lower:
+        level = _meant(value, column.levels)
+        if level is None:
             raise ValueError(f"“{name}” has no value “{value}”. {_hint(value, column.levels)}")
-        compared: np.ndarray = COMPARE[sign](column.values, lower.index(value.lower()))
+        compared: np.ndarray = COMPARE[sign](column.values, column.levels.index(level))
         return compared
 
     def ranked(self, name: str, column: Column) -> np.ndarray:
@@ -123,9 +123,9 @@ class _Query:
         share = _number(self.words("%", "and", "or", ")"), f"{name} in {end}")
         if not (self.took("%") and 0 < share <= 100):
             raise ValueError(f"After “{name} in {end}” a share is expected, more than 0 % and at most 100 %.")
-        if not len(column.values):
-            return np.zeros(0, bool)
-        ordered = np.sort(column.values)
+        ordered = np.sort(column.values[np.isfinite(column.values)])
+        if not len(ordered):
+            return np.zeros(len(column.values), bool)
         count = max(1, math.floor(len(ordered) * share / 100 + 1e-9))
         return column.values >= ordered[-count] if end == "top" else column.values <= ordered[count - 1]
 
@@ -133,10 +133,10 @@ class _Query:
         if not name:
             there = f"“{self.rest[0]}” came" if self.rest else "nothing came"
             raise ValueError(f"A condition is expected, and {there}. {_hint('', tuple(self.columns))}")
-        by_lower = {known.lower(): column for known, column in self.columns.items()}
-        if name.lower() not in by_lower:
+        meant = _meant(name, tuple(self.columns))
+        if meant is None:
             raise ValueError(f"There is no “{name}” to choose by. {_hint(name, tuple(self.columns))}")
-        return by_lower[name.lower()]
+        return self.columns[meant]
 
     def words(self, *ends: str) -> str:
         """All tokens up to one of the ends, as text; a quoted one is never an end."""
@@ -151,6 +151,13 @@ class _Query:
             self.rest.pop(0)
             return True
         return False
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """The known one that is spelt so, or else so but for capitals."""
+    if name in known:
+        return name
+    return next((each for each in known if each.lower() == name.lower()), None)
 
 
 def _number(text: str, after: str) -> float:

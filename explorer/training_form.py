@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def _free(name: str) -> str:
     """The name, or with a number the next one, that no checkpoint and no job has."""
     taken = {path.name for path in trainer.root().glob("*")} | {job.name for job in jobs.jobs()}
-    stem = name.rstrip("0123456789").rstrip("-") or name
+    stem = re.sub(r"-\d+$", "", name) or name
     return next(new for new in (name, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))) if new not in taken)
 
 

@@ -44,6 +44,24 @@ def test_queries(text: str, rows: list[int]) -> None:
     assert np.flatnonzero(query.select(text, COLUMNS)).tolist() == rows
 
 
+@pytest.mark.parametrize(("text", "rows"), [
+    ("class = a", [1, 3]),
+    ("class = A", [0]),
+    ("class = B", [2]),
+    ("Error > 1", [1]),
+    ("error > 1", [0, 2]),
+    ("ERROR in top 50 %", [2]),
+    ("error in bottom 50 %", [3]),
+])  # fmt: skip
+def test_capitals_tell_apart_where_they_have_to_and_nothing_is_no_rank(text: str, rows: list[int]) -> None:
+    columns = {
+        "class": Column("Class", np.array([0, 1, 2, 1]), ("A", "a", "b")),
+        "error": Column("Error", np.array([2, np.nan, 3, 1], np.float32)),
+        "Error": Column("Error", np.array([1, 2, 0, 0], np.float32)),
+    }
+    assert np.flatnonzero(query.select(text, columns)).tolist() == rows
+
+
 @pytest.mark.parametrize(("text", "sentence"), [
     ("", "A condition is expected, and nothing came"),
     ("eror > 3", "There is no “eror” to choose by. Did you mean “error”?"),

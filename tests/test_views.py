@@ -208,3 +208,10 @@ def test_sheets_of_large_images_fit_and_are_smaller_while_they_move(large: Run) 
     assert len(frames) == 21 and frames.shape[1] < 512
     axis = live.Axis("temperature", "Temperature", samples.TEMPERATURES, 1.0, frames)
     assert len(live.pack([axis], sheet, revision=0, unit="")) < live.LIMIT + 10_000
+
+
+def test_a_cell_counts_in_the_data_that_it_was_seen_in() -> None:
+    """The sheet may have become another one while a click was under way."""
+    event = live._event({"picked": {"at": 3, "revision": 7}})
+    assert event.cell(7, 4) == 3 and event.cell(8, 4) is None and event.cell(7, 3) is None
+    assert live._event({}).cell(7, 4) is None

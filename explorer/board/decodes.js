@@ -31,11 +31,7 @@ class Decodes {
 
   // The picture of a grid, or null where it was not sent.
   of(grid) {
-    const known = this.known.get(grid.join());
-    if (known) return known;
-    const made = this.candidate(grid);
-    if (made) this.keep(grid, made);
-    return made;
+    return this.known.get(grid.join()) ?? this.candidate(grid); // made anew each time: many are only passed over
   }
 
   // Are there candidates for these cells, where the others are as in this grid?

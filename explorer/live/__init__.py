@@ -70,7 +70,12 @@ class Event:
     wanted: str  # axis id last grabbed, or about to be ("" if none): send the frames of this one
     revision: int | None  # the revision of the data these values started from; None before the first move
     named: tuple[str, str] | None = None  # axis id and the name just given to it; "" takes it away
-    picked: int | None = None  # the cell just chosen
+    picked: tuple[int, int] | None = None  # the cell just chosen, and the revision of the data it was seen in
+
+    def cell(self, revision: int, count: int) -> int | None:
+        """The cell just chosen out of `count`, unless it was seen in data of another revision."""
+        at, seen = self.picked or (count, revision)
+        return at if seen == revision and at < count else None
 
 
 def canvas(
@@ -182,10 +187,11 @@ def pack(
 
 def _event(raw: Mapping[str, Any]) -> Event:
     moved, named = raw.get("moved") or {"values": {}, "wanted": "", "revision": None}, raw.get("named")
+    picked = raw.get("picked")
     return Event(
         {str(axis): float(value) for axis, value in moved["values"].items()},
         str(moved["wanted"]),
         moved["revision"],
         (str(named["axis"]), str(named["name"])) if named else None,
-        raw.get("picked"),
+        (int(picked["at"]), int(picked["revision"])) if picked else None,
     )

@@ -26,12 +26,16 @@ class Live {
     this.talk = new Talk(this.memory);
     const [lines, mark] = [this.find(".lines"), this.find(".picked")];
     const names = { rows: this.find(".row-names"), columns: this.find(".column-names") };
-    this.picking = new Picking(this.picture, lines, mark, names, (at) => this.talk.send("picked", at));
+    this.picking = new Picking(this.picture, lines, mark, names, (at) => this.pick(at));
     this.names = {}; // axis id -> name given here that the server has not repeated yet
     this.parts = new Map(); // axis id -> its elements
     this.held = ""; // axis id under the pointer or the arrow keys
     this.watch = new ResizeObserver(() => this.layout(false));
     this.watch.observe(root);
+  }
+
+  pick(at) {
+    this.talk.send("picked", { at, revision: this.memory.header.revision });
   }
 
   close() {

@@ -39,8 +39,9 @@ def _stage(run: Run) -> None:
     event = live.reported(canvas)
     values: Values = event.values if event.revision == revision else st.session_state.get(f"{key}/values", {})
     st.session_state[f"{key}/values"] = values
-    if event.picked is not None and event.picked < len(sheet.rows) * sheet.columns:
-        address.go_to_view(run, sheet.latent(values, event.picked))
+    picked = event.cell(revision, len(sheet.rows) * sheet.columns)
+    if picked is not None:
+        address.go_to_view(run, sheet.latent(values, picked))
     names = run.class_names(classes.parts(run)[0])
     cells = live.Cells(
         len(sheet.rows), sheet.columns, len(sheet.rows) * sheet.columns, "Click a picture to move on from its latent",

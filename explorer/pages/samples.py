@@ -64,8 +64,9 @@ def _stage(run: Run) -> None:
         choice = replace(choice, temperature=event.values.get("temperature", 1.0))
     st.session_state[_key(run)] = choice
     samples = _samples(run, choice)
-    if event.picked is not None and event.picked < choice.count and run.is_continuous:
-        address.go_to_view(run, samples.latent(choice.temperature, event.picked))
+    picked = event.cell(choice.revision, choice.count)
+    if picked is not None and run.is_continuous:
+        address.go_to_view(run, samples.latent(choice.temperature, picked))
     images, frames = samples.images(choice.temperature), samples.frames
     prior = "prior" if run.has_prior else "codes"
     warmth = live.Axis("temperature", "Temperature", TEMPERATURES, choice.temperature, frames, home=1.0, nameable=False)

@@ -6,7 +6,7 @@ import json
 
 import streamlit as st
 
-from explorer import address, controls, keepsakes, live, pictures, starts
+from explorer import address, controls, live, pictures, starts
 from explorer.opened import Run
 from explorer.view import View
 
@@ -39,7 +39,7 @@ def _stage(run: Run) -> None:
     event = live.reported(key)
     if event.revision == start.revision:
         start = start.moved(event.values)
-    names = _names(run.checkpoint.digest, event.named)
+    names = controls.names_of(run, event.named)
     starts.choose_classes(toolbar, run, start)
     view = View(run, start.latent, st.session_state.setdefault("pictures", {}), start.blends, part)
     axes = view.axes(names, wanted=event.wanted)
@@ -54,20 +54,6 @@ def _stage(run: Run) -> None:
     )
     _downloads(toolbar, view, names)
     address.remember(run, start)
-
-
-def _names(digest: str, named: tuple[str, str] | None) -> dict[str, str]:
-    """The names that are kept, after the one that was just given."""
-    try:
-        if named:
-            keepsakes.keep_name(digest, *named)
-        return keepsakes.names(digest)
-    except OSError as error:
-        why = controls.literal(str(error))
-        st.error(f"Names are not kept: {why}. Set LATENT_EXPLORER_HOME to a folder that can be written.")
-    except ValueError as error:
-        st.error(f"Names are lost: {controls.literal(str(error))}. New names are kept.")
-    return {}
 
 
 def _downloads(toolbar: st.delta_generator.DeltaGenerator, view: View, names: dict[str, str]) -> None:
