@@ -108,6 +108,9 @@ def test_folders_to_train_and_test_on_are_no_classes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='"pets" holds test and train, which are no classes: choose one of them'):
         data.load(str(path))
     assert data.load(str(path / "train")).class_names == ("cat", "dog")
+    (path / "test").rename(path / "val")
+    with pytest.raises(ValueError, match='holds train and val, .* such as ".*train"'):
+        data.load(str(path))
 
 
 @pytest.mark.parametrize(("values", "message"), [

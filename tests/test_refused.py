@@ -125,7 +125,7 @@ def test_a_folder_that_did_not_train_here_cannot_be_resumed(copy: Path, capsys: 
 @pytest.mark.parametrize(("change", "named"), [
     ({"colour": 1}, "colour"),
     ({"shape": [1, 8]}, "shape"),
-    ({"shape": [1, -28, 28]}, "(1, -28, 28) came, expected channels, height and width"),
+    ({"shape": [1, -28, 28]}, "config.json: shape: (1, -28, 28) came, expected channels, height and width"),
     ({"shape": [1, 1_000_000_000, 1_000_000_000]}, "at most 16,777,216 numbers in all"),
     ({"steps_done": "many"}, "steps_done"),
     ({"model": "vea"}, 'Did you mean "vae"'),

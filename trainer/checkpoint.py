@@ -120,9 +120,8 @@ def describe_running(folder: Path | str) -> Checkpoint:
         return Checkpoint(folder, Config.model_validate_json(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(
-            ": ".join([str(path), *filter(None, [".".join(map(str, first["loc"]))]), first["msg"]])
-        ) from None
+        field, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ValueError(": ".join(filter(None, [str(path), field, said]))) from None
 
 
 def build(config: Config) -> LatentModel:

@@ -59,6 +59,7 @@ class Stage {
     const what = tried === null ? "decode" : lacking ? `decode; click to see code ${tried}` : `decode with code ${tried}`;
     setText(this.find(".decode figcaption"), picture ? what : "decoding…");
     if (picture) {
+      if (tried === null) this.decodes.keep(grid, picture); // Undo may come back to it
       this.draw(canvas, picture);
       canvas.dataset.codes = JSON.stringify(grid);
       canvas.setAttribute("aria-label", what);

@@ -59,9 +59,10 @@ def listing(path: Path, kinds: set[str]) -> tuple[list[Path], list[int], list[st
         return files_of(path), [], []
     names = [name for name, _ in classes]
     if SPLITS.issuperset(name.lower() for name in names):
+        largest = min(names, key=lambda name: not name.lower().startswith("train"))
         raise ValueError(
             f'"{path.name}" holds {" and ".join(names)}, which are no classes: choose one of them, such as '
-            f'"{path / names[-1]}"; of it a tenth is kept to test on'
+            f'"{path / largest}"; of it a tenth is kept to test on'
         )
     files = [file for _, found in classes for file in found]
     labels = [number for number, (_, found) in enumerate(classes) for _ in found]
