@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # these names would load torch, and the first paint does not 
 
 BATCH = 512  # decodes at once
 Track = Callable[[Iterable[Any]], Iterable[Any]]  # wraps a loop that may take long, to show its progress
-_one_at_a_time = threading.Lock()  # torch has one generator for all threads
+drawing = threading.Lock()  # held by who draws from torch's generator, which all threads share: a new model does too
 
 
 @dataclass(frozen=True)
@@ -312,17 +312,10 @@ def place_of(checkpoint: Checkpoint) -> str:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
-    """Alone with torch's generator, for a model that is made: its first weights are drawn."""
-    with _one_at_a_time:
-        yield
-
-
-@contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
     """For what a model computes with noise of its own: no gradients, and the same noise for the same seed."""
     import torch
 
-    with drawing(), torch.inference_mode(), torch.random.fork_rng(devices=[]):
+    with drawing, torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

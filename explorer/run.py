@@ -52,7 +52,7 @@ def measured(checkpoint: Checkpoint) -> Measured:
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _measured(path: str, *changed: int) -> Measured:
     summary = trainer.load_summary(Path(path))
-    with drawing():
+    with drawing:
         model = trainer.load(path)
     return comparing.measured(trainer.describe(path), model, summary)
 
@@ -87,7 +87,7 @@ def _digest(path: str, changed: int, size: int) -> str:
 
 @st.cache_resource(max_entries=8, show_spinner="Opening the checkpoint …")
 def _open(path: str, version: str) -> Run:
-    with drawing():
+    with drawing:
         model = trainer.load(path)
     run = Run(trainer.describe(path), model, trainer.load_summary(Path(path)), version)
     run.summary.check(run.model.space)
@@ -146,5 +146,5 @@ def estimate(model: str, options: dict[str, Any], training: dict[str, Any], _ima
 
     kind = models.get(model)
     steps = trainer.TrainOptions.read(training)
-    with drawing():  # it also sets how many threads torch has
+    with drawing:  # it also sets how many threads torch has
         return trainer.estimate(model, kind.Options.read(options), steps, _images, jobs.threads("cpu"))

@@ -46,7 +46,7 @@ def knobs(checkpoint: Checkpoint) -> dict[str, float | None]:
     key = f"knobs/{checkpoint.name}/{config.trained}"
     if key not in st.session_state:
         kind = models.get(config.model)
-        with drawing():
+        with drawing:
             model = kind(config.shape, kind.Options.read(config.options))
         free = trainer.turnable(model, 0)
         st.session_state[key] = {name: float(knob) if name in free else None for name, knob in model.knobs.items()}

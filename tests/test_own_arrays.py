@@ -1,0 +1,144 @@
+"""A person's own images as arrays: .npz files, the awkward ones too."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own import all_of, kept, picture
+
+from trainer import data
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LATENT_EXPLORER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def stack(count: int = 20, channels: int = 1) -> np.ndarray:
+    return np.stack([picture(number, channels=channels) for number in range(count)])
+
+
+@pytest.mark.parametrize("layout", ["n h w", "n h w c", "n c h w", "float", "bool"])
+def test_an_npz_of_images(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "own.npz"
+    images = stack(channels=1 if layout in ("n h w", "float", "bool") else 3)
+    stored = {
+        "n c h w": images.transpose(0, 3, 1, 2) if images.ndim == 4 else images,
+        "float": (images / 255).astype(np.float32),
+        "bool": images > 127,
+    }.get(layout, images)
+    np.savez_compressed(path, images=stored, labels=np.arange(20) % 3 + 5)
+    found, expected = all_of(path), torch.from_numpy(images > 127 if layout == "bool" else images).float()
+    expected = expected.permute(0, 3, 1, 2) / 255 if images.ndim == 4 else expected[:, None]
+    expected = expected / 255 if images.ndim == 3 and layout != "bool" else expected
+    order = torch.cat([data.part_of(20, split, None, "x") for split in ("train", "test")])
+    torch.testing.assert_close(found, expected[order])
+    train = data.load(str(path))
+    assert train.class_names == ("5", "6", "7")  # any numbers may stand for classes
+    assert train.labels is not None
+    assert train.labels.tolist() == (order[:18] % 3).tolist()
+
+
+def test_an_npz_with_splits_and_names(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    labels = np.arange(20) % 2
+    np.savez(path, train_images=stack(), train_labels=labels, test_images=stack(12), test_labels=labels[:12],
+             class_names=np.array(["no", "yes"]))  # fmt: skip
+    train, test = data.load(str(path)), data.load(str(path), "test")
+    assert (len(train), len(test), test.class_names) == (20, 12, ("no", "yes"))
+    assert torch.equal(test.batch(torch.arange(12)), torch.from_numpy(stack(12))[:, None].float() / 255)
+    assert test.labels is not None and test.labels.tolist() == labels[:12].tolist()
+
+
+def test_the_layout_of_dsprites(tmp_path: Path) -> None:
+    path = tmp_path / "dsprites.npz"
+    classes = np.stack([np.zeros(20), *(np.arange(20) % k for k in (3, 6, 4, 5, 2))], 1).astype(np.int64)
+    metadata = np.array({"a pickle": "that is never opened"}, dtype=object)
+    np.savez_compressed(path, imgs=stack() // 128, latents_classes=classes, metadata=metadata)
+    train = data.load(str(path))
+    assert train.factor_names == ("shape", "scale", "orientation", "position x", "position y")
+    rows = data.part_of(20, "train", None, "x")
+    levels = train.factors(torch.arange(18))
+    assert levels is not None
+    assert levels.tolist() == classes[rows, 1:].tolist()
+    assert train.labels is not None and train.labels.tolist() == classes[rows, 1].tolist()
+    assert torch.equal(train.batch(torch.arange(18)), torch.from_numpy(stack() // 128)[rows][:, None].float())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": stack()}, "has the keys pictures; expected images"),
+        ({"images": stack(3)}, "has 3 images; at least 10"),
+        ({"images": stack().astype(np.float32)}, "floats run from 0 to 25.*expected 0 to 1"),
+        ({"images": np.full((20, 12, 12), np.nan, np.float32)}, "expected 0 to 1"),
+        ({"images": stack().astype(np.int64)}, "came as int64, expected uint8"),
+        ({"images": np.zeros((20, 12, 12, 5), np.uint8)}, r"came as \(20, 12, 12, 5\), expected"),
+        ({"images": np.zeros((20, 300, 300), np.uint8)}, "300×300 pixels; sides from 8 to 128"),
+        ({"images": stack(), "labels": np.arange(7)}, r"labels.*int64 \(7,\), expected \(20,\)"),
+        ({"images": stack(), "labels": np.array([{}] * 20)}, "labels.*cannot be read"),
+        ({"images": np.array([{}] * 20)}, "images.*came as object"),
+        ({"images": stack(), "labels": np.zeros(20, int), "class_names": np.array("cat")}, r"class_names.*\(k,\)"),
+        ({"images": stack(), "labels": np.arange(20) % 3 - 1, "class_names": np.array(["a", "b"])},
+         'labels of "own.npz" run from -1 to 1, expected 0 to 1'),
+        ({"images": stack(), "labels": np.arange(20) % 3, "class_names": np.array(["a", "b"])}, "run from 0 to 2"),
+        ({"imgs": stack(), "latents_classes": np.zeros(20, int)}, r'latents_classes of "own.npz".*\(20, 6\)'),
+        ({"imgs": stack(), "latents_classes": np.zeros((7, 6), int)}, r'latents_classes of "own.npz".*\(20, 6\)'),
+        ({"train_images": stack(), "test_images": np.zeros((20, 16, 16), np.uint8)},
+         r'"own.npz" has train_images of 1 × 12 × 12, test_images of 1 × 16 × 16'),
+        ({"train_images": stack(), "test_images": stack(channels=3)}, "test_images of 3 × 12 × 12"),
+    ],
+)  # fmt: skip
+def test_an_npz_that_is_no_such_set_says_why(
+    tmp_path: Path, home: Path, arrays: dict[str, np.ndarray], message: str
+) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message):
+        data.load(str(path))
+    assert not [name for name in kept(home) if name.startswith(".")]
+
+
+def test_a_truncated_npz_and_a_liar(tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "own.npz"
+    np.savez_compressed(path, images=stack())
+    whole = path.read_bytes()
+    for content in (whole[:100], b"", b"PK\x03\x04 no archive", whole[:600] + b"\0" * 200 + whole[800:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r'"own.npz"|own.npz" is damaged'):
+            data.load(str(path))
+    assert kept(home) == []
+
+
+@pytest.mark.parametrize("kind", ["array", "text", "pickle", "deflate", "member", "no magic", "labels"])
+def test_what_is_called_npz_and_is_none_is_a_sentence(tmp_path: Path, home: Path, kind: str) -> None:
+    path = tmp_path / "own.npz"
+    if kind == "array":
+        with path.open("wb") as file:
+            np.save(file, stack())
+    elif kind in ("text", "pickle"):
+        path.write_bytes(b"plain words" if kind == "text" else pickle.dumps([1, 2, 3]))
+    elif kind == "deflate":
+        np.savez_compressed(path, images=stack())
+        with zipfile.ZipFile(path) as archive:
+            start = archive.getinfo("images.npy").header_offset + 80
+        whole = path.read_bytes()
+        path.write_bytes(
+            whole[:start] + bytes(255 - byte for byte in whole[start : start + 400]) + whole[start + 400 :]
+        )
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr({"member": "images", "no magic": "images.npy", "labels": "labels"}[kind], b"plain words")
+            if kind == "labels":
+                with archive.open("images.npy", "w") as member:
+                    np.save(member, stack())
+    with pytest.raises(ValueError, match="own.npz") as raised:
+        data.load(str(path))
+    assert "allow_pickle" not in str(raised.value)
+    assert not [name for name in kept(home) if name.startswith(".")]
