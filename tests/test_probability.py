@@ -83,6 +83,16 @@ def test_bernoulli_log_likelihood_is_the_sum_over_pixels(
     torch.testing.assert_close(found, expected, rtol=2e-6, atol=1e-4)  # as float32 rounds
 
 
+def test_gradient_of_the_bernoulli_log_likelihood() -> None:
+    torch.manual_seed(0)
+    x, logits = torch.rand(2, 1, 4, 4), (3 * torch.randn(5, 2, 1, 4, 4)).requires_grad_()
+    found = p.bernoulli_log_likelihood(x, logits)
+    with torch.no_grad():
+        torch.testing.assert_close(found, p.bernoulli_log_likelihood(x, logits))
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    torch.testing.assert_close(gradient, x - logits.sigmoid())
+
+
 @torch.no_grad()
 def test_bernoulli_log_likelihood_of_what_is_known_by_heart() -> None:
     far = p.bernoulli_log_likelihood(torch.zeros(1, 64), torch.tensor([200.0, -200.0]).expand(64, 2).T[:, None])

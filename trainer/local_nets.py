@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from trainer.nets import Crop, Net, Pad
 from trainer.options import Options
 from trainer.trainable import Shape
+from trainer.transposed import Transposed
 
 
 class LocalNetOptions(Options):
@@ -44,10 +45,9 @@ class Residual(nn.Module):
 
 def conv(before: int, after: int, kernel: int, is_line: bool, stride: int = 1, up: bool = False) -> nn.Module:
     """A convolution that keeps the sides, or divides or multiplies them by `stride`; on a line along the width."""
-    kind = nn.ConvTranspose2d if up else nn.Conv2d
     height = (1, 1, 0) if is_line else (kernel, stride, (kernel - 1) // 2)
     kernels, strides, margins = zip(height, (kernel, stride, (kernel - 1) // 2), strict=True)
-    return kind(before, after, kernels, stride=strides, padding=margins)
+    return (Transposed if up else nn.Conv2d)(before, after, kernels, strides, margins)
 
 
 def grid(shape: Shape, stages: int, is_line: bool) -> tuple[int, int]:
@@ -67,11 +67,11 @@ def encoder(shape: Shape, options: LocalNetOptions, outputs: int, is_line: bool)
     layers: list[nn.Module] = [Pad(shape, _sides(shape, options.stages, is_line))]
     before = shape[0]
     for _ in range(options.stages):
-        layers += [conv(before, options.channels, 4, is_line, stride=2), nn.ReLU()]
+        layers += [conv(before, options.channels, 4, is_line, stride=2), nn.ReLU(inplace=True)]
         before = options.channels
     layers.append(conv(before, before, 3, is_line))
     layers += [Residual(before, is_line) for _ in range(options.blocks)]
-    return Net(*layers, nn.ReLU(), nn.Conv2d(before, outputs, 1))
+    return Net(*layers, nn.ReLU(inplace=True), nn.Conv2d(before, outputs, 1))
 
 
 def decoder(shape: Shape, options: LocalNetOptions, inputs: int, outputs: int, is_line: bool) -> Net:
@@ -81,7 +81,7 @@ def decoder(shape: Shape, options: LocalNetOptions, inputs: int, outputs: int, i
     layers += [Residual(wide, is_line) for _ in range(options.blocks)]
     for stage in range(options.stages):
         after = wide if stage < options.stages - 1 else outputs
-        layers += [nn.ReLU(), conv(wide, after, 4, is_line, stride=2, up=True)]
+        layers += [nn.ReLU(inplace=True), conv(wide, after, 4, is_line, stride=2, up=True)]
     return Net(*layers, Crop(shape, _sides(shape, options.stages, is_line)))
 
 

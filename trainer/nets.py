@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainer.options import Options, needs
 from trainer.trainable import Shape
+from trainer.transposed import Transposed
 
 
 def _checked(hidden: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,13 +64,15 @@ class Pad(nn.Module):
         self.margins = (left, big_w - w - left, top, big_h - h - top)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.margins)
+        return F.pad(x, self.margins) if any(self.margins) else x
 
 
 class Crop(Pad):
     """The inverse of `Pad`: (b, c, H, W) -> (b, c, h, w)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if not any(self.margins):
+            return x
         left, right, top, bottom = self.margins
         return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
@@ -78,7 +81,7 @@ def fully_connected(widths: list[int]) -> list[nn.Module]:
     """ReLU between linear layers, none after the last."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
+        layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
     return layers[:-1]
 
 
@@ -100,7 +103,7 @@ def down(shape: Shape, options: NetOptions) -> tuple[list[nn.Module], int]:
     layers: list[nn.Module] = [Pad(shape, (h, w))]
     before = shape[0]
     for _ in range(n):
-        layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(before, options.channels, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
         before = options.channels
     return [*layers, nn.Flatten()], before * (h >> n) * (w >> n)
 
@@ -122,7 +125,7 @@ def up(shape: Shape, options: NetOptions) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.ReLU(), nn.Unflatten(1, small)]
     for stage in range(n):
         after = options.channels if stage < n - 1 else shape[0]
-        layers += [nn.ConvTranspose2d(options.channels, after, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [Transposed(options.channels, after, (4, 4), (2, 2), (1, 1)), nn.ReLU(inplace=True)]
     return [*layers[:-1], Crop(shape, (h, w))]
 
 

@@ -83,7 +83,7 @@ class Observed(Density, LatentModel):
     def log_p(self, x: Tensor, out: Tensor, visible: Tensor | None = None) -> Tensor:
         """log p(x|z), (s, b), of `out` (s, b, c, h, w); x (b, c, h, w) as `learned_from` or `looked_at` has it."""
         if self.options.likelihood == "bernoulli":
-            if visible is None and not torch.is_grad_enabled():
+            if visible is None:
                 return bernoulli_log_likelihood(x, out)
             each = bernoulli_log_prob(x, out)
         else:

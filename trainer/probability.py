@@ -26,12 +26,14 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
-    """Σ `bernoulli_log_prob` over what follows the first two axes of logits (s, b, …), (s, b), for bounds of thousands
-    of draws: x l − log(1 + e^l) = (x − r) l + log σ((2r − 1) l) with r the nearer of 0 and 1, and one logarithm of a
-    product of up to 16 of these σ in place of 16; draws with a product too small for a number are summed by pixel.
-    Forward only: its gradient would cost more than it saves.
+    """Σ `bernoulli_log_prob` over what follows the first two axes of logits (s, b, …), (s, b).
+
+    Without gradients, for bounds of thousands of draws: x l − log(1 + e^l) = (x − r) l + log σ((2r − 1) l) with r the
+    nearer of 0 and 1, and one logarithm of a product of up to 16 of these σ in place of 16; draws with a product too
+    small for a number are summed by pixel. Its gradient would cost more than it saves.
     """
-    assert not torch.is_grad_enabled()
+    if torch.is_grad_enabled():  # the sign is turned of the sums, not of each pixel and its gradient
+        return -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(-1)
     x, logits = x.flatten(1), logits.flatten(2)  # (b, D), (s, b, D)
     near = (x > 0.5).to(x.dtype)
     product = (logits * (2 * near - 1)).sigmoid_().unflatten(-1, (math.gcd(logits.shape[-1], 16), -1)).prod(-2)

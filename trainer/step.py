@@ -34,6 +34,7 @@ class Step:
 
     def __init__(self, model: Trainable, images: Images, state: State) -> None:
         self.model, self.images, self.state = model, images, state
+        self.weights = list(model.parameters())  # to walk through all layers takes as long as a layer does
 
     def __call__(self, indices: Tensor) -> None:
         """Learn from the images at these positions (b,); the batch means of "loss" and each term go onto the sums."""
@@ -45,7 +46,7 @@ class Step:
         loss = self.model.loss(terms)
         self.state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        distributed.average([weight.grad for weight in self.model.parameters() if weight.grad is not None])
+        distributed.average([weight.grad for weight in self.weights if weight.grad is not None])
         self.state.optimizer.step()
         detached = {name: values.detach() for name, values in terms.items()}
         self.model.after_step(detached)
