@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -105,11 +106,37 @@ def examples() -> Steps:
     return looped(endless(digits(), BATCH["mlp"], 60_000), model, model.loss)
 
 
+class Burgess(nn.Module):
+    """The conv net of Burgess et al. 2018 for 64×64, of torch's own layers: the VAE that `build` makes, as written down
+    from the paper.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        inside, outside = [1, 32, 32, 32, 32], [32, 32, 32, 32, 1]
+        down = [(nn.Conv2d(a, b, 4, stride=2, padding=1), nn.ReLU()) for a, b in itertools.pairwise(inside)]
+        up = [(nn.ReLU(), nn.ConvTranspose2d(a, b, 4, stride=2, padding=1)) for a, b in itertools.pairwise(outside)]
+        self.encoder = nn.Sequential(*itertools.chain(*down), nn.Flatten(), *linear(512, 256, 256, 20))
+        self.decoder = nn.Sequential(*linear(10, 256, 256, 512), nn.Unflatten(1, (32, 4, 4)), *itertools.chain(*up))
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Cross-entropy and KL, means over the batch."""
+        mean, log_var = self.encoder(x).chunk(2, dim=1)
+        logits = self.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * log_var))
+        kl = -0.5 * torch.sum(1 + log_var - mean.pow(2) - log_var.exp())
+        return (F.binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl) / len(x)
+
+
+def linear(*widths: int) -> list[nn.Module]:
+    """Fully connected layers with ReLU between them."""
+    layers = [(nn.Linear(before, after), nn.ReLU()) for before, after in itertools.pairwise(widths)]
+    return list(itertools.chain(*layers))[:-1]
+
+
 def plain() -> Steps:
-    """A DataLoader and an ordinary loop around our own model and loss."""
-    images = images_for("conv")
-    model = build("conv", images)
-    return looped(endless(images, BATCH["conv"], 20_000), model, lambda x: model.loss(model.terms(x)))
+    """A DataLoader and an ordinary loop around a net and a loss of torch's own parts."""
+    model = Burgess().to(ON)
+    return looped(endless(images_for("conv"), BATCH["conv"], 20_000), model, model.loss)
 
 
 def pythae() -> Steps:
