@@ -44,7 +44,8 @@ class Step:
         """Learn from images (b, c, h, w), and what is given with them, that lie on the model's device."""
         terms = self.model.terms(x, given)
         loss = self.model.loss(terms)
-        self.state.optimizer.zero_grad()
+        for weight in self.weights:
+            weight.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         distributed.average([weight.grad for weight in self.weights if weight.grad is not None])
         self.state.optimizer.step()
