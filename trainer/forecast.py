@@ -55,9 +55,11 @@ def estimate(
             return Estimate(parameters, pixels, None)
         put_out = 0
 
-        def count(module: nn.Module, given: object, out: object) -> None:
+        def count(module: nn.Module, given: tuple[object, ...], out: object) -> None:
             nonlocal put_out
-            put_out += out.numel() if isinstance(out, Tensor) else 0
+            held = [tensor.untyped_storage().data_ptr() for tensor in given if isinstance(tensor, Tensor)]
+            if isinstance(out, Tensor) and out.untyped_storage().data_ptr() not in held:  # not in place, and no view
+                put_out += out.numel()
 
         hooks = [layer.register_forward_hook(count) for layer in model.modules() if not any(layer.children())]
         batch = min(training.batch, MEASURED, len(images))

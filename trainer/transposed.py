@@ -9,18 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEW = (
-    3  # channels up to which oneDNN's kernel, which computes 16 at a time, is slower than a matrix product and its fold
-)
+FEW = 3  # channels that oneDNN, which computes 16 at a time, makes more slowly than a matrix product and its fold do
 
 
 class Transposed(nn.ConvTranspose2d):
-    """(b, before, h, w) -> (b, after, H, W) with H = (h − 1) · stride − 2 · margin + kernel, and W alike."""
-
-    def __init__(
-        self, before: int, after: int, kernel: tuple[int, int], stride: tuple[int, int], margin: tuple[int, int]
-    ) -> None:
-        super().__init__(before, after, kernel, stride, margin)
+    """(b, before, h, w) -> (b, after, H, W) with H = (h − 1) · stride − 2 · margin + kernel, and W alike; the kernel,
+    its stride and the margins are pairs, and the rest of the options stays as it comes.
+    """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if x.device.type != "cpu":
