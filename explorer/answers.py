@@ -34,7 +34,9 @@ def answers(runs: Sequence[Run], subjects: Sequence[Subject], changed: Seeing | 
     instead of each model's own proposal. Raises ValueError where that leaves nothing to see.
     """
     kept: dict[tuple[object, ...], Answer] = st.session_state.setdefault("answers", {})
-    wanted = [[(run.checkpoint.digest, subject.key, changed) for subject in subjects] for run in runs]
+    wanted = [
+        [(run.checkpoint.name, run.checkpoint.digest, subject.key, changed) for subject in subjects] for run in runs
+    ]
     missing = sum(key not in kept for row in wanted for key in row)
     bar = st.progress(0.0, "Looking at the pictures …") if missing > 2 else None
     done = 0

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,10 @@ def _images(run: Run, split: clouds.Split) -> Images:
     if split == "test":
         return run.images
     data = run.checkpoint.config.data
-    return kept(lambda: data.load("train"), "images", data.model_dump_json())
+    files = (
+        run.version if Path(data.name).is_absolute() else ""
+    )  # a person's own may have changed between two trainings
+    return kept(lambda: data.load("train"), "images", data.model_dump_json(), files)
 
 
 def _encoded(run: Run, images: Images, split: clouds.Split, count: int) -> Cloud:

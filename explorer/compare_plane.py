@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,10 @@ def _spectrum(each: Measured) -> tuple[np.ndarray | None, str]:
             return distortion.spectrum(data.load("test"))
 
     try:
-        found = kept(make, "spectrum", data.model_dump_json())
+        files = (
+            each.checkpoint.digest if Path(data.name).is_absolute() else ""
+        )  # which change from one training to another
+        found = kept(make, "spectrum", data.model_dump_json(), files)
     except (ValueError, OSError) as error:
         return None, f"The linear curve cannot be drawn: {error}"
     return found, "" if found is not None else "These images are too large for the linear curve."

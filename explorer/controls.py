@@ -43,6 +43,8 @@ def rival(run: Run, others: Sequence[Checkpoint]) -> Checkpoint | None:
 
 def beside(run: Run, others: Sequence[Checkpoint], on_rival: Callable[[], None]) -> list[Run]:
     """Other checkpoints that a person puts beside this one; the one that makes the sharpest contrast by one click."""
+    pictures = run.model.shape[1] > 1  # and not waveforms, which are looked at in another way
+    others = [other for other in others if (other.config.shape[1] > 1) == pictures]
     by_name = {other.name: other for other in others}
     contrast = rival(run, others)
 

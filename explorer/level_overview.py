@@ -39,5 +39,5 @@ def overview(found: Mapping[str, tuple[Summary, Sequence[Mapping[str, Any]]]]) -
                     st.caption(f"The history of {controls.literal(name)} does not have the KL of each level.")
                 else:
                     st.plotly_chart(level_figures.over_training(course, name, most), config=CONFIG)
-    st.caption("A dimension is active where its posterior mean varies over the data by more than 0.01. A level without "
-               "any has collapsed: its posterior is its prior, whatever the image.")  # fmt: skip
+    st.caption("A dimension is active where the variance of its posterior mean over the data is above 0.01. A level "
+               "without any has collapsed: its posterior is its prior, whatever the image.")  # fmt: skip

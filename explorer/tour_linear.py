@@ -45,7 +45,7 @@ CHAPTERS = (
     Chapter(
         "Probabilistic PCA",
         "The same directions with a density: a standard normal $z$, a linear map, and Gaussian noise with one variance "
-        "$\\sigma^2$. Everything has a closed form, so this is the one model here whose likelihood is known exactly. "
+        "$\\sigma^2$. Everything has a closed form, so its likelihood is known exactly. "
         "Its posterior is known too, hence its ELBO below is the log-likelihood itself: the gap is zero. The "
         "posterior mean lies nearer to 0 than PCA's projection.",
         (

@@ -82,7 +82,7 @@ def _terms(run: Run, terms: dict[str, float]) -> list[Figure]:
     found = [
         _figure(run, TITLES.get(name, name), value, units.get(name, "nats"), name)
         for name, value in terms.items()
-        if name != "loss"
+        if name != "loss" and not (name == "extra" and run.model.of_batch)  # which says nothing of one image
     ]
     if "kl" in terms:
         found.append(_figure(run, "ELBO", -terms["loss"], "nats", "loss", sign=-1))

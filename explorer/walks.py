@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+import trainer
 from explorer import charting, controls, live, pictures, route_figures, routes, waves
 from explorer.figures import CONFIG
 from explorer.opened import Run
@@ -159,9 +160,12 @@ def _scrub(run: Run, walk: Walk, seen: np.ndarray) -> None:
     value = live.reported(key).values.get("walk", walk.start)
     nearest = int(np.abs(walk.stops - value).argmin())
     columns = range(0, len(walk.stops), EVERY)
-    axis = live.Axis("walk", walk.label, walk.stops, value, walk.frames, columns, home=walk.start, note=walk.note,
+    by = trainer.divisor(seen.shape, len(walk.frames), live.LIMIT // 2) or max(seen.shape[:2])
+    frames = trainer.reduced(walk.frames, by)
+    axis = live.Axis("walk", walk.label, walk.stops, value, frames, columns, home=walk.start, note=walk.note,
                      nameable=False)  # fmt: skip
-    live.canvas([axis], walk.frames[nearest], key=key, revision=0, unit=walk.unit, original=seen)
+    original = trainer.reduced(seen[None], by)[0]
+    live.canvas([axis], frames[nearest], key=key, revision=0, unit=walk.unit, original=original)
     st.download_button(
         "GIF", lambda: pictures.gif(walk.frames), f"{run.checkpoint.name}-path.gif", "image/gif", on_click="ignore",
         icon=":material/download:", help="The path forth and back, as an endless GIF",

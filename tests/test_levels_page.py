@@ -185,6 +185,10 @@ def test_only_checkpoints_with_levels_stand_beside(folder: Path) -> None:
     beside.select("rising").run()
     assert not page.exception and not page.error
     (folder / "rising/history.jsonl").rename(folder / "away")
+    (folder / "rising/history.jsonl").write_text("{half\n{}\n")
+    damaged = opened("levels", folder, "rising")  # which says so, and goes on
+    assert "line 1" in damaged.error[0].value and len(damaged.get("plotly_chart")) >= 1
+    (folder / "rising/history.jsonl").unlink()
     try:
         page.run()
         assert "does not have the KL of each level" in " ".join(caption.value for caption in page.caption)

@@ -62,6 +62,12 @@ def test_a_point_has_no_spread_and_no_nats() -> None:
     assert squared < found.figures[0].value < 1.2 * squared  # the term counts what is cut to [0, 1] on screen
 
 
+def test_a_term_of_the_whole_batch_is_not_told_of_one_image() -> None:
+    run = run_of("tc-vae-sprites")
+    figures = {figure.name for figure in understand(run, image_of(run, 0)).figures}
+    assert "ELBO" in figures and "extra" not in figures
+
+
 def test_the_same_image_has_the_same_figures_and_leaves_the_generator_alone() -> None:
     run = run_of("vae-digits")
     torch.manual_seed(5)

@@ -66,6 +66,7 @@ def training_lines(config: Config) -> list[str]:
         f"    {config.command}",
         "",
         f"on {config.trained:%Y-%m-%d} with {_listed(config.versions)}.",
+        *stopped_line(config),
         *resumed_lines(config),
         *turned_lines(config),
         *weights_line(config),
@@ -74,6 +75,12 @@ def training_lines(config: Config) -> list[str]:
 
 def _listed(versions: dict[str, str]) -> str:
     return ", ".join(f"{what} {version}" for what, version in versions.items())
+
+
+def stopped_line(config: Config) -> list[str]:
+    """That a training ended before its steps did."""
+    planned = config.training.get("steps", 0)
+    return [f"Stopped after {config.steps_done:,} of {planned:,} steps."] if 0 < config.steps_done < planned else []
 
 
 def resumed_lines(config: Config) -> list[str]:
@@ -168,7 +175,7 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         has_kl = f"kl/{part}" in summary.arrays
         active = summary.active(part) | (not has_kl)
         order = values.argsort()[::-1]
-        shown = ", ".join(f"{dimension_name(part, int(i))} {values[i]:.2f}" for i in order if active[i])
+        shown = ", ".join(f"{dimension_name(part, int(i))} {values[i]:z.2f}" for i in order if active[i])
         change = "squared change of the decoded image from −1 to 1, summed over pixels"
         if has_kl:
             lines.append(

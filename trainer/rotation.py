@@ -39,7 +39,7 @@ class Turn:
 
     one: int
     other: int
-    degrees: float  # −45 … 45; a quarter turn is an exchange of the two
+    degrees: float  # −44 … 45; a quarter turn is an exchange of the two
     gain: float  # nats, of the sum of the gaps
     more: np.ndarray  # (f,) nats by which the best dimension of each factor knows more
 
@@ -119,6 +119,7 @@ def _best_turn(two: np.ndarray, factors: np.ndarray, known: np.ndarray, plane: t
 
     tried = {float(degrees): gap(degrees) for degrees in range(-45 + COARSE, 45 + COARSE, COARSE)}
     middle = max(tried, key=tried.__getitem__)
-    tried |= {near: gap(near) for near in np.arange(middle - COARSE + FINE, middle + COARSE, FINE).tolist()}
+    fine = np.arange(middle - COARSE + FINE, min(middle + COARSE, 45 + FINE), FINE)
+    tried |= {near: gap(near) for near in fine.tolist()}
     best = max(tried, key=lambda degrees: (tried[degrees], -abs(degrees)))
     return tried[best] - tried[0.0], best

@@ -32,7 +32,7 @@ def sample(
         out: the PNG file to write
         count: how many images, up to 10,000
         seed: of the draw, 0 or more
-        temperature: scales the prior's standard deviation, 0 or more
+        temperature: scales the prior's standard deviation; divides the log-probabilities of codes; 0 or more
     """
     import math
 

@@ -93,7 +93,7 @@ def _page(run: Run) -> None:
             _gaps(run, image, samples, about)
         if ranking and run.numbers:
             track = progress.shown("Ranking", "images")
-            bound_looks.ranked(run, kept(lambda: bound.ranked(run, track), "ranked", run.version))
+            bound_looks.ranked(run, kept(lambda: bound.ranked(run, track), "ranked", run.version, run.images_are_here))
         elif ranking:
             st.info(controls.literal(run.fetching))
         _subspace(run)

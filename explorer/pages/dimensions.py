@@ -49,7 +49,7 @@ def _page(run: Run) -> None:
         dims = dims[:most]
     middles = (found.edges[1:] + found.edges[:-1]) / 2
     prior = dimensions.prior_density(run, part, middles).T  # (1 or d, k)
-    strips = kept(lambda: dimensions.strips(run, part, found.order), "strips", run.version, part)
+    strips = kept(lambda: dimensions.strips(run, part, found.order), "strips", run.version, part, *found.order)
     with st.container(horizontal=True, gap="small"):
         for place, dim in enumerate(dims):
             with st.container(width=WIDTH, gap=None):

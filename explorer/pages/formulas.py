@@ -52,7 +52,7 @@ def _page(run: Run) -> None:
     with stage:
         written = kept(
             lambda: formulas.write(run, image, label, progress.shown("Evaluating the objective", "batches")),
-            "formulas", run.version, zlib.crc32(image.tobytes()), "" if label is None else label,
+            "formulas", run.version, run.images_are_here, zlib.crc32(image.tobytes()), "" if label is None else label,
         )  # fmt: skip
         _objective(written)
         if label == starts.ANY:

@@ -74,7 +74,15 @@ def _axes() -> tuple[str, str]:
 def _model() -> LinearVAE:
     mean = _slider("mean", "μ of the data", 0.0, 4.0, 3.0, 0.1, "x ~ N(μ, σ²)")
     std = _slider("std", "σ of the data", 1.0, 3.0, 2.0, 0.1, "x ~ N(μ, σ²)")
-    s2 = _slider("s2", "s², the variance of q", 0.05, 2.0, 1.0, 0.05, "1 in the lecture; at ½ no gap is left")
+    s2 = _slider(
+        "s2",
+        "s², the variance of q",
+        0.05,
+        2.0,
+        1.0,
+        0.05,
+        "1 in the lecture; at ½, with v = c², the optimum has no gap",
+    )
     tied = st.radio("Decoder's variance", [TIED, FREE], key="lab_tie", horizontal=True, bind="query-params",
                     help="The lecture ties it to c")  # fmt: skip
     v = None if tied == TIED else _slider("v", "v", 0.1, 4.0, 1.0, 0.1, "p(x|z) = N(cz + d, v)")

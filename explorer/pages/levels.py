@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -64,7 +65,12 @@ def _beside(others: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def _overview(run: Run, beside: Checkpoint | None) -> None:
-    found = {run.checkpoint.name: (run.summary, run.checkpoint.history())}
+    history: list[Any] = []
+    try:
+        history = run.checkpoint.history()
+    except (ValueError, OSError) as error:
+        st.error(controls.literal(f"The history cannot be read: {error}"))
+    found = {run.checkpoint.name: (run.summary, history)}
     if beside:
         try:
             found[beside.name] = (load_summary(beside.path), beside.history())
