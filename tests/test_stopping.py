@@ -224,7 +224,9 @@ def test_a_real_training_on_a_terminal_stops(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert "Traceback" not in said and "saving" in said
     assert f"python -m trainer resume {folder}" in out
-    assert 0 < checkpoint.describe(folder).config.steps_done < 1_000_000
+    done = checkpoint.describe(folder).config.steps_done
+    assert 0 < done < 1_000_000
+    assert f"\nStopped after {done:,} of 1,000,000 steps.\n" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 # ---- what a resume says of itself
