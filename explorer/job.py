@@ -79,9 +79,14 @@ class Job:
                 return STARTING
             return ENDING if _is_measured(saved) or trainer.is_measured(self.path) else RUNNING
         weights, latest = (modified(self.path / name) for name in ("model.safetensors", "state.safetensors"))
-        if saved is None or not weights or weights < max(self.begun, latest):
+        if saved is None or not weights or weights < latest or (weights < self.begun and not self._left_all()):
             return DIED  # whole files are written last, and the weights of a checkpoint are among them
         return FINISHED if saved.config.steps_done >= saved.config.training["steps"] or not latest else STOPPED
+
+    def _left_all(self) -> bool:
+        """Whether its process, which wrote no weights, says of no error: it was ended early, or had nothing to do."""
+        said = self.last_words(1)
+        return not said or said.startswith("interrupted") or "nothing was written" in said
 
     def last_words(self, lines: int = 6) -> str:
         """The end of its log."""
@@ -138,5 +143,6 @@ def options_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "data": config.data.name,
         "size": config.data.size,
         "side": config.data.side,
+        "labels": config.data.labels,
         "half": config.half,
     }

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,17 @@ LEAVES = 10.0  # seconds that a process which waits is given to end
 def jobs() -> list[Job]:
     """All jobs of the present folder of checkpoints, the newest first."""
     root = trainer.root().resolve()
-    found = [
-        job for path in (trainer.home() / "jobs").glob("*.json") if (job := read(path)) and job.path.parent == root
-    ]
+    found = [job for job in _described() if job.path.parent == root]
     known = {job.folder for job in found}
     others = [
         path for path in root.glob("*/") if str(path) not in known and (trainer.is_trained(path) or _broken(path))
     ]
     found += [Job(str(path), trainer.waits_for(path) or "") for path in others]
     return sorted(found, key=lambda job: -job.begun)
+
+
+def _described() -> list[Job]:
+    return [job for path in (trainer.home() / "jobs").glob("*.json") if (job := read(path))]
 
 
 def _broken(folder: Path) -> bool:
@@ -81,6 +83,7 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
     device = str(trainer.choose_device(device))
     with _one_at_a_time():
         _check_idle(checkpoint.path.resolve(), f'"{checkpoint.name}" is being trained already')
+        _check_stages(checkpoint.path.resolve())
         state, weights = (checkpoint.path / f"{name}.safetensors" for name in ("state", "model"))
         if weights.is_file() and not state.is_file():  # with neither, nothing was saved yet and it begins
             raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
@@ -89,17 +92,31 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
 
 
 def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), device: str = "auto") -> Job:
-    """Train a second stage on top of a checkpoint, with these words of its command; one that was stopped goes on.
+    """Train a second stage on top of a checkpoint, with these words of its command; one that was stopped goes on, and
+    one of other weights of the checkpoint, which can be of no more use, is removed for it.
 
-    Raises ValueError where it is being trained already, or for a device that is not here; OSError.
+    Raises ValueError where it or the checkpoint is being trained already, or for a device that is not here; OSError.
     """
     device = str(trainer.choose_device(device))
     base = checkpoint.path.resolve()
     with _one_at_a_time():
+        if not trainer.is_measured(base):  # which leaves the weights as they are
+            _check_idle(base, f'"{checkpoint.name}" is being trained: wait for its end, or stop it first')
         _check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
+        if _stands_on_others(base / name):
+            _remove(base / name)
         begun = (base / name / "config.json").is_file()
         asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
         return _run(base / name, device, asked)
+
+
+def _stands_on_others(stage: Path) -> bool:
+    """Whether a stage was trained on other weights of its checkpoint than those that are there now."""
+    try:
+        base = trainer.describe_running(stage).config.base
+    except (ValueError, OSError):  # none, or one that its command says a sentence of
+        return False
+    return bool(base) and base != trainer.describe(stage.parent).digest
 
 
 def of_stage(checkpoint: Checkpoint, name: str) -> Job | None:
@@ -114,6 +131,17 @@ def _check_idle(folder: Path, sentence: str) -> None:
     known = read(known_as(folder))
     if trainer.is_trained(folder) or (known and known.is_alive()):
         raise ValueError(sentence)
+
+
+def _check_stages(folder: Path) -> None:
+    """Raise ValueError while something trains in a checkpoint's folder, on top of it."""
+    for stage in {*folder.glob("*/"), *(job.path for job in _jobs_within(folder))}:
+        _check_idle(stage, f'{stage.name} of "{folder.name}" is being trained: stop it first')
+
+
+def _jobs_within(folder: Path) -> list[Job]:
+    """The jobs of stages in a checkpoint's folder."""
+    return [job for job in _described() if folder in job.path.parents]
 
 
 @contextmanager
@@ -179,26 +207,36 @@ def threads(device: str) -> int | None:
 
 
 def stop(job: Job) -> None:
-    """Ask it to save and end: by its control file once it runs, before that by a signal."""
+    """Ask it to save and end: by its control file once it runs, or by a signal where that cannot be written. Before it
+    runs there is nothing to save. Raises OSError where it can be told in no way.
+    """
     now = job.state()
     if now == RUNNING:
-        trainer.send_order(job.path, {"stop": True})
+        try:
+            trainer.send_order(job.path, {"stop": True})
+        except OSError:  # a full disk, or the folder was removed
+            if not job.runs():
+                raise
+            _signal(job)
     elif now in (WAITING, STARTING):
-        _signal(job)
+        cancel(job)
 
 
 def _signal(job: Job) -> None:
     if job.runs():
-        os.kill(job.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it ended by itself meanwhile
+            os.kill(job.pid, signal.SIGTERM)
 
 
 def cancel(job: Job) -> None:
-    """Take a job that waits out of the line; what is in its folder stays. One that does not end at once stays known."""
+    """End a job that waits or starts; what is in its folder stays. One that does not end at once stays known, and so
+    does one that can go on but has no weights.
+    """
     _signal(job)
     until = time.monotonic() + LEAVES
     while job.runs() and time.monotonic() < until:
         time.sleep(0.05)
-    if not job.is_alive():
+    if not job.is_alive() and not _broken(job.path):
         forget(job)
 
 
@@ -209,18 +247,23 @@ def forget(job: Job) -> None:
 
 
 def delete(name: str) -> None:
-    """Remove a checkpoint's folder and what is known of its job. Raises ValueError while it is being trained,
-    or for a name that is none."""
+    """Remove a checkpoint's folder and what is known of its jobs. Raises ValueError while it or a stage in it is being
+    trained, or for a name that is none.
+    """
     trainer.check_name(name)
     folder = trainer.root().resolve() / name
     with _one_at_a_time():
         _check_idle(folder, f'"{name}" is being trained: stop it first')
-        for stage in folder.glob("*/config.json"):
-            _check_idle(stage.parent, f'{stage.parent.name} of "{name}" is being trained: stop it first')
+        _check_stages(folder)
         if (folder / "config.json").is_file():
-            with trainer.alone(folder):
-                shutil.rmtree(folder)
-        forget(Job(str(folder)))
+            _remove(folder)
+        for job in (Job(str(folder)), *_jobs_within(folder)):
+            forget(job)
+
+
+def _remove(folder: Path) -> None:
+    with trainer.alone(folder):
+        shutil.rmtree(folder)
 
 
 def move_up(job: Job) -> None:

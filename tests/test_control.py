@@ -282,3 +282,32 @@ def test_a_line_nested_without_end_is_refused(tmp_path: Path) -> None:
     model = models.get("vae")((1, 8, 8), models.get("vae").Options.read({}))
     _, answers = control.Control(tmp_path, []).obey(model, TrainOptions(), 1)
     assert "cannot be read" in answers[0]["refused"]
+
+
+def test_a_stop_from_before_a_resume_does_not_stop_it(tmp_path: Path) -> None:
+    for name in ("config.json", "state.safetensors"):
+        (tmp_path / name).touch()
+    model, options = fresh(), TrainOptions.read({})
+    send(tmp_path, {"stop": True})
+    send(tmp_path, {"knob": "beta", "value": 3.0})
+    gone_on = Control(tmp_path, [])
+    send(tmp_path, {"stop": True})
+    _, answers = gone_on.obey(model, options, 7)
+    assert answers == [
+        {"step": 7, "order": 1, "refused": "the training went on after this"},
+        {"step": 7, "order": 2, "changed": {"beta": 3.0}},
+        {"step": 7, "order": 3, "stopped": True},
+    ]
+
+
+def test_a_stop_that_was_never_obeyed_lets_the_training_go_on(tmp_path: Path, told: Callable[..., None]) -> None:
+    """As when its process is killed between the order and the next look."""
+    folder = tmp_path / "run"
+    told(folder, {6: b'{"stop": true}'})
+    assert train(folder, "--steps", 20) == 0
+    assert checkpoint.describe(folder).config.steps_done == 6
+    send(folder, {"stop": True})
+    told(folder, {})
+    assert call("resume", folder, "--device", "cpu") == 0
+    assert checkpoint.describe(folder).config.steps_done == 20
+    assert [line["refused"] for line in history_of(folder) if "refused" in line] == ["the training went on after this"]

@@ -157,6 +157,7 @@ def test_a_batch_that_cannot_be_shared_is_a_sentence(tmp_path: Path, said: Path)
     code, heard = both(said, "train", "vae", *SMALL, "--batch", 33, "--out", tmp_path / "two")
     assert code == 2
     assert heard == "error: a batch of 33 images is not of equal parts for 2 processes: choose a multiple\n"
+    assert not (tmp_path / "two").exists()  # so that the command can be given again
 
 
 def _queued(rank: int, port: int, arguments: list[Any], said: str, home: str) -> None:

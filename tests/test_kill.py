@@ -112,6 +112,14 @@ def test_a_kill_before_any_write_leaves_what_resumes_or_begins_anew(tmp_path: Pa
         assert {path.name for path in folder.iterdir()} == WHOLE
 
 
+def test_a_training_of_no_steps_goes_on(tmp_path: Path) -> None:
+    assert train_vae(tmp_path / "none", *RUN, "--steps", 0) == 0
+    assert saved_step(tmp_path / "none") == 0
+    assert call("resume", tmp_path / "none", "--steps", 20, "--device", "cpu") == 0
+    assert train_vae(tmp_path / "whole", *RUN, "--steps", 20) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "none")
+
+
 def test_a_kill_within_a_closed_form_begins_anew(tmp_path: Path) -> None:
     pca = ["train", "pca", "--data", "digits", "--latents", 2, "--device", "cpu", "--out"]
     assert call(*pca, tmp_path / "whole") == 0

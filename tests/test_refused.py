@@ -41,6 +41,35 @@ def test_an_existing_folder_is_not_touched(copy: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert "already holds a checkpoint" in said and f"python -m trainer resume {copy}" in said
     assert contents(copy) == before
+    (copy / "state.safetensors").unlink()  # so that a resume is refused
+    said = refused(capsys, "train", "vae", "--out", copy)
+    assert "already holds a checkpoint" in said and "resume" not in said
+
+
+def test_data_that_have_changed_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine, folder = tmp_path / "mine.npz", tmp_path / "made"
+    labels = np.arange(40) % 2
+
+    def write(side: int, names: list[str]) -> None:
+        np.savez(mine, images=np.zeros((40, side, side), np.uint8), labels=labels, class_names=names)
+
+    write(12, ["cat", "dog"])
+    run = ["--steps", 2, "--batch", 8, "--hidden", 4, "--device", "cpu"]
+    assert call("train", "vae", "--data", mine, "--out", folder, *run) == 0
+    before = contents(folder)
+    for side, names, said in (
+        (16, ["cat", "dog"], "images are 1 × 16 × 16, and were 1 × 12 × 12"),
+        (12, ["cat", "cow"], "classes are cat, cow, and were cat, dog"),
+    ):
+        write(side, names)
+        for command in (["resume", folder, "--steps", 2], ["measure", folder]):
+            heard = refused(capsys, *command, "--device", "cpu")
+            assert f'the data "mine.npz" have changed since "{folder}" was trained on them: {said}' in heard
+        assert contents(folder) == before
+    write(16, ["cat", "dog"])
+    assert "1 × 16 × 16" in refused(capsys, "evaluate", folder, "--device", "cpu")
+    write(12, ["cat", "dog"])
+    assert call("resume", folder, "--steps", 2, "--device", "cpu") == 0
 
 
 @pytest.mark.parametrize("name", ["README.md", ".hidden", "state.safetensors"])
@@ -224,6 +253,7 @@ def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pyt
     (("train", "vae", "--out", "x", "--size", "5000"), "size=5000 does not fit"),
     (("train", "vae", "--out", "x", "--device", "tpu"), 'device "tpu" is not on this machine'),
     (("train", "vae", "--out", "Has Spaces"), "cannot name a checkpoint"),
+    (("train", "vae", "--out", "x" * 65), "at most 64 in all"),
     (("train", "vae"), "--out"),
     (("train", "beta_vae", "--out", "x", "--beta", "2", "--capacity", "5"), "beta and capacity exclude each other"),
     (("train", "pca", "--out", "x", "--latents", "64"), "an image has 64 values"),

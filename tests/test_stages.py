@@ -15,7 +15,7 @@ from commandline import assert_same_run, call, contents, history_of, refused, we
 from PIL import Image
 
 import trainer
-from trainer import checkpoint, data, stages
+from trainer import checkpoint, control, data, lock, stages
 from trainer.control import send
 from trainer.graph import Body, Recorded
 from trainer.models.vae import VAE
@@ -166,22 +166,25 @@ def test_a_stage_that_was_stopped_goes_on_the_same(
     taken = iter(range(1, 1000))
 
     def after_step(model: CodePrior, terms: Mapping[str, torch.Tensor]) -> None:
-        if next(taken) in (7, 15):
+        step = next(taken)
+        if step in (7, 15):
             signal.raise_signal(signal.SIGINT)
+        if step == 18:
+            send(folder, {"stop": True})
 
+    monkeypatch.setattr(control, "LOOK_EVERY", 0.0)
     monkeypatch.setattr(CodePrior, "after_step", after_step)
-    assert stage(parts, *more) == 0
     folder = parts / "code_prior"
+    assert stage(parts, *more) == 0
     assert f"python -m trainer resume {folder}" in capsys.readouterr().out
     assert checkpoint.describe(folder).config.steps_done == 7
     assert list(trainer.load(parts).stages) == ["code_prior"]  # it opens as it is
     monkeypatch.chdir(folder)
     assert call("resume", ".", "--device", "cpu") == 0
     assert saved_step(folder) == 15
-    send(folder, {"stop": True})
     assert call("resume", folder, "--device", "cpu") == 0
     assert {"stopped": True}.items() <= history_of(folder)[-1].items()
-    assert 15 < saved_step(folder) < 24
+    assert saved_step(folder) == 18
     assert call("resume", folder, "--device", "cpu") == 0
     monkeypatch.undo()
     assert stage(whole, *more) == 0
@@ -233,6 +236,20 @@ def test_a_stage_that_is_there_is_not_trained_again(staged_copy: Path, capsys: p
     said = refused(capsys, "stage", "code_prior", staged_copy, *SMALL)
     assert f'"{folder}" holds a training already' in said and f"python -m trainer resume {folder}" in said
     assert contents(folder) == before
+    (folder / "state.safetensors").rename(folder.parent / "kept")  # so that a resume is refused
+    said = refused(capsys, "stage", "code_prior", staged_copy, *SMALL)
+    assert f'"{folder}" holds a training already. Remove that folder first' in said and "resume" not in said
+    (folder.parent / "kept").rename(folder / "state.safetensors")
+    assert call("resume", staged_copy, "--steps", 1, "--device", "cpu") == 0
+    said = refused(capsys, "stage", "code_prior", staged_copy, *SMALL)
+    assert "It is of other weights of digits-vq: remove it first" in said and "resume" not in said
+
+
+def test_no_stage_is_trained_on_weights_that_change(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with lock.alone(copy):
+        assert f'"{copy}" is being trained by another process' in refused(capsys, "stage", "code_prior", copy, *SMALL)
+    with lock.measuring(copy):
+        assert stage(copy, "--steps", 1) == 0
 
 
 def test_nothing_of_a_persons_own_is_written_over(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,9 @@ def test_a_grid_with_seeds_is_ordinary_trainings(tmp_path: Path, in_this_process
     alone = ["train", "beta_vae", *RUN, "--beta", 2.5, "--latents", 3, "--seed", 1]
     assert call(*alone, "--out", tmp_path / "alone") == 0
     assert_same_run(tmp_path / "alone", out / "beta-2.5-latents-3-seed-1")
+    in_this_process.clear()
+    assert call("sweep", "beta_vae", "--grid", "beta=1,2.5", "--grid", "latents=2,3", *grid[3:]) == 0
+    assert in_this_process == []  # the same grid
 
 
 def test_a_second_run_completes_what_is_missing(
@@ -105,6 +108,7 @@ def test_a_second_run_completes_what_is_missing(
     (["--grid", "beta=1,1"], "values that differ"),
     (["--grid", "beta=1,1.0"], "beta-1-seed-0 and beta-1.0-seed-0 are one"),
     (["--grid", "beta=1,2", "beta=3"], "names an option twice"),
+    (["--grid", "beta=1,2", "--grid", "beta=3"], "names an option twice"),
     (["--grid", "seed=1,2"], "say how many with --seeds"),
     (["--grid", "beta=2,3", "--capacity", "5"], "beta and capacity exclude each other"),
     (["--grid", "gamma=2,3"], "has no effect without capacity"),
@@ -167,6 +171,52 @@ def test_steps_that_have_grown_are_taken(tmp_path: Path, in_this_process: list[l
     assert call("train", "vae", *RUN, "--no-decay", "--steps", 10, "--latents", 2, "--out", tmp_path / "alone") == 0
     alone, grown = weights_of(tmp_path / "alone"), weights_of(folders[0])
     assert all(torch.equal(alone[name], grown[name]) for name in alone)
+
+
+def test_a_training_whose_state_was_removed_takes_no_more_steps(
+    tmp_path: Path, in_this_process: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["sweep", "vae", "--grid", "latents=2", "--out", tmp_path, *RUN]
+    assert call(*grid) == 0
+    (tmp_path / "latents-2-seed-0" / "state.safetensors").unlink()
+    in_this_process.clear()
+    assert call(*grid) == 0
+    said = refused(capsys, *grid, "--steps", 9)
+    assert "has taken 6 steps and its state.safetensors was removed, so that it cannot take the rest of 9" in said
+    assert in_this_process == []
+
+
+def test_a_rate_that_came_by_a_resume_is_no_other_training(
+    tmp_path: Path, in_this_process: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["sweep", "vae", "--out", tmp_path, *RUN, "--grid"]
+    assert call(*grid, "rate=0.01") == 0
+    folder = tmp_path / "rate-0.01-seed-0"
+    assert call("resume", folder, "--steps", 2, "--rate", "3e-4", "--device", "cpu") == 0
+    in_this_process.clear()
+    assert call(*grid, "rate=0.01", "--steps", 8) == 0
+    assert in_this_process == []
+    folder.rename(tmp_path / "rate-0.0003-seed-0")  # which is not what it began with
+    assert "with rate 0.01, and 0.0003 is asked for now" in refused(capsys, *grid, "rate=0.0003", "--steps", 8)
+
+
+def test_a_long_name_of_a_folder_is_cut_the_same_each_time(tmp_path: Path, in_this_process: list[list[str]]) -> None:
+    grid = ["sweep", "beta_vae", "--grid", "latents=2", "beta=1.00000000000000001,2", "std=0.1000000000000000000000001"]
+    grid += ["likelihood=gaussian"]
+    assert call(*grid, "--out", tmp_path, *RUN) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [len(name) for name in names] == [64, 64] and names[0].startswith("latents-2-beta-1.0000")
+    in_this_process.clear()
+    assert call(*grid, "--out", tmp_path, *RUN) == 0
+    assert in_this_process == []
+
+
+def test_a_folder_that_is_a_file_is_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("Mine.")
+    for out, named in ((tmp_path / "mine", "is a file"), (tmp_path / "mine" / "inner", "cannot be written into")):
+        said = refused(capsys, "sweep", "vae", *RUN, "--out", out)
+        assert f'error: "{out}" {named}' in said and "choose another --out" in said.lower() and "trainings" not in said
+    assert contents(tmp_path) == {"mine": b"Mine."}
 
 
 def test_a_training_of_a_sweep_waits_for_the_device(tmp_path: Path) -> None:
@@ -236,6 +286,22 @@ class Remote:
         return self.function, (tuple(given[0]), *given[1:])
 
 
+class RayError(Exception):
+    pass
+
+
+def cluster_of(asked: dict[str, Any], gpus: float, wait: Callable[..., Any]) -> types.SimpleNamespace:
+    return types.SimpleNamespace(
+        init=lambda address: asked.update(address=address),
+        cluster_resources=lambda: {"CPU": 8.0, "GPU": gpus},
+        remote=lambda function: Remote(function, asked),
+        wait=wait,
+        get=lambda done: done[0](list(done[1][0]), *done[1][1:]),
+        shutdown=lambda: asked.update(ended=True),
+        exceptions=types.SimpleNamespace(RayError=RayError),
+    )
+
+
 @pytest.mark.parametrize(("device", "cluster", "gpus"), [("cpu", 4.0, 0), ("auto", 4.0, 1), ("auto", 0.0, 0)])
 def test_a_cluster_runs_the_same_trainings(
     device: str, cluster: float, gpus: int, tmp_path: Path, in_this_process: list[list[str]],
@@ -246,20 +312,32 @@ def test_a_cluster_runs_the_same_trainings(
     def wait(running: list[Any]) -> tuple[list[Any], list[Any]]:
         return running[-1:], running[:-1]  # the last one ends first
 
-    ray = types.SimpleNamespace(
-        init=lambda address: asked.update(address=address),
-        cluster_resources=lambda: {"CPU": 8.0, "GPU": cluster},
-        remote=lambda function: Remote(function, asked),
-        wait=wait,
-        get=lambda done: done[0](list(done[1][0]), *done[1][1:]),
-        shutdown=lambda: asked.update(ended=True),
-    )
+    ray = cluster_of(asked, cluster, wait)
     monkeypatch.setitem(sys.modules, "ray", ray)
     more = [*RUN[:-1], device, "--out", tmp_path / "swept"]
     assert call("sweep", "vae", "--grid", "latents=2,3", "--ray", "ray://head:10001", *more) == 0
-    assert asked == {"address": "ray://head:10001", "num_gpus": gpus, "ended": True}
+    assert asked == {"address": "ray://head:10001", "num_gpus": gpus, "max_retries": 0, "ended": True}
     assert not any("--queue" in command for command in in_this_process)  # the cluster keeps a line of its own
     assert [checkpoint.describe(tmp_path / "swept" / f"latents-{n}-seed-0").config.steps_done for n in (2, 3)] == [6, 6]
+
+
+def test_a_machine_of_a_cluster_that_is_gone_fails_its_training_alone(
+    tmp_path: Path, in_this_process: list[list[str]], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    ray = cluster_of({}, 0, lambda running: (running[:1], running[1:]))
+    kept = ray.get
+
+    def get(done: Any) -> int:
+        if "--latents=2" in done[1][0]:
+            raise RayError("the worker died")
+        return int(kept(done))
+
+    ray.get = get
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    said = refused(capsys, "sweep", "vae", "--grid", "latents=2,3", "--ray", "auto", *RUN, "--out", tmp_path)
+    assert "1 of 2 trainings failed:\n  latents-2-seed-0, see" in said and "the worker died" in said
+    assert saved_step(tmp_path / "latents-3-seed-0") == 6
 
 
 def test_a_cluster_without_ray_is_a_sentence(
@@ -267,4 +345,5 @@ def test_a_cluster_without_ray_is_a_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     said = refused(capsys, "sweep", "vae", *RUN, "--ray", "auto", "--out", tmp_path / "swept")
-    assert "--ray needs a package that is not installed: pip install ray" in said
+    assert "--ray needs a package that is not installed: pip install ray" in said and "trainings" not in said
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from commandline import REPOSITORY, environment
@@ -38,6 +39,30 @@ def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None
     assert fourth.state() == WAITING and trainer.waiting("cpu") == [fourth.folder]
     os.kill(fourth.pid, signal.SIGKILL)
     until(lambda: trainer.waiting("cpu") == [])
+
+
+def test_a_wish_ends_with_the_ticket_that_it_was_for(places: Path) -> None:
+    """A folder that comes again, from the same process even, comes last."""
+    again, other = str(places / "again"), str(places / "other")
+
+    def wait(folder: str) -> None:
+        with turns.turn("cpu", Path(folder)):
+            pass
+
+    with ThreadPoolExecutor(4) as threads:
+        with turns.turn("cpu", places / "first"):
+            for folder in (other, again):
+                threads.submit(wait, folder)
+                until(lambda folder=folder: folder in trainer.waiting("cpu"))
+            assert trainer.waiting("cpu") == [other, again]
+            trainer.reorder("cpu", [again, other, str(places / "elsewhere")])
+            assert trainer.waiting("cpu") == [again, other]
+        until(lambda: trainer.waiting("cpu") == [])
+        with turns.turn("cpu", places / "first"):
+            for folder in (other, again):
+                threads.submit(wait, folder)
+                until(lambda folder=folder: folder in trainer.waiting("cpu"))
+            assert trainer.waiting("cpu") == [other, again]
 
 
 def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.trainable import Trainable
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
+LONGEST = 64  # characters of a checkpoint's name
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,11 @@ def read_weights(folder: Path, model: Trainable) -> None:
 
 def check_name(name: str) -> None:
     """Raise ValueError unless every file system and link can hold the name of a checkpoint."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
-        raise ValueError(f'"{name}" cannot name a checkpoint: use small letters, digits, dots and hyphens')
+    if not re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST - 1}}}", name):
+        raise ValueError(
+            f'"{name}" cannot name a checkpoint: use small letters, digits, dots, hyphens and underscores, a letter or '
+            f"digit first, and at most {LONGEST} in all"
+        )
 
 
 def name_of(folder: Path) -> str:
@@ -191,12 +195,17 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f'"{folder}" is a file: name another folder')
     clear_leftovers(folder)
     if (folder / "config.json").exists():
+        more = f", or go on with it: python -m trainer resume {folder}" if can_go_on(folder) else ""
         raise ValueError(
-            f'"{folder}" already holds a checkpoint. Choose another --out, or remove that folder first, or go on '
-            f"with it: python -m trainer resume {folder}"
+            f'"{folder}" already holds a checkpoint. Choose another --out, or remove that folder first{more}'
         )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f'"{folder}" is not empty. Choose another --out, so that nothing there is written over')
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether the training in a folder can take more steps: its state is there, or it ended before it had weights."""
+    return (folder / "state.safetensors").is_file() or not (folder / "model.safetensors").exists()
 
 
 def save(folder: Path, model: Trainable, config: Config, history: Iterable[dict[str, Any]]) -> None:

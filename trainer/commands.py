@@ -105,7 +105,7 @@ def _evaluate(
     from trainer import evaluating, evaluation
 
     found = checkpoint.describe(folder)
-    with alone(folder):
+    with measuring(folder):
         model = checkpoint.load(folder, str(devices.choose(device)))
         usual = evaluating.defaults(model)
         asked = evaluating.Asked(usual[0] if samples is None else samples, usual[1] if images is None else images, seed)

@@ -44,13 +44,15 @@ class Order(Options):
 
 
 class Control:
-    """The control file of one run, from the first line that its history does not answer. With `renewed`, the learning
-    rate was set anew when the run went on, so that lines from before no longer set it.
+    """The control file of one run, from the first line that its history does not answer. Where the run goes on from a
+    saved state, lines from before no longer stop it; with `renewed`, they no longer set the learning rate either.
     """
 
     def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], renewed: bool = False) -> None:
         self.path = folder / FILE
-        self.overruled = len(self._lines()) if renewed else 0
+        there = len(self._lines())
+        self.overruled = there if renewed else 0
+        self.went_on = there if (folder / "state.safetensors").is_file() else 0  # a new run has saved none yet
         self.answered: int = max((line["order"] for line in history if "order" in line), default=0)
         self.size = 0  # bytes when the file was last read
         self.looked = 0.0
@@ -86,14 +88,22 @@ class Control:
             self.answered += 1
             try:
                 asked, answer = turned(line, model, options, step)
-                if "rate" in answer.get("changed", {}) and self.answered <= self.overruled:
-                    answer = {"refused": "the learning rate was set anew after this"}
+                if said := self._overrules(answer):
+                    answer = {"refused": said}
                 else:
                     options = asked
             except ValueError as error:
                 answer = {"refused": str(error)}
             answers.append({"step": step, "order": self.answered, **answer})
         return options, answers
+
+    def _overrules(self, answer: Mapping[str, Any]) -> str:
+        """Why what the present line asks for no longer counts; empty where it does."""
+        if "rate" in answer.get("changed", {}) and self.answered <= self.overruled:
+            return "the learning rate was set anew after this"
+        if "stopped" in answer and self.answered <= self.went_on:
+            return "the training went on after this"
+        return ""
 
     def too_late(self, step: int) -> list[dict[str, Any]]:
         """What the history shall say of what came after the last step, so that a resume does not do it."""

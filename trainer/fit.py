@@ -15,7 +15,7 @@ from trainer.config import Config, Turned
 from trainer.control import Control, as_turned
 from trainer.files import clear_leftovers
 from trainer.journal import MEASURING, Journal
-from trainer.report import cost_of_half, report_of, round_to_half
+from trainer.report import check_data, cost_of_half, report_of, round_to_half
 from trainer.snapshots import Snapshots
 from trainer.stage import assemble
 from trainer.state import load_state, saved_step
@@ -71,6 +71,7 @@ def _fit(
         clear_leftovers(folder)
     options = TrainOptions.read(config.training)
     images, test = config.data.load("train"), config.data.load("test")
+    check_data(folder, config, images)
     with distributed.joined(device) as place:
         torch.manual_seed(options.seed)
         model, images, test = assemble(folder, config, place, images, test, progress_of("encoding"))
@@ -88,6 +89,8 @@ def _fit(
                 journal.add({"step": state.step, "changed": {"rate": rate}})
         else:
             done = distributed.from_first(model, lambda: model.begin(images, track=progress_of("reading")))
+            if not done:  # said before there is a folder that holds something
+                distributed.check_batch(min(options.batch, len(images)))
             if first:
                 checkpoint.save_config(folder, config)  # from here on there is something to resume
         finished = True
@@ -97,6 +100,8 @@ def _fit(
             with journal.events:
                 control = Control(folder, journal.lines, renewed=rate is not None)
                 finished = take_steps(journal, control, model, images, options, state, snapshots)
+                if not state.step:  # no step has saved it, and it can take some later
+                    journal.save(model, state, snapshots)
         elif not done:
             finished = follow_steps(model, images, options, state)
     if first:

@@ -16,6 +16,7 @@ from trainer.options import Options
 from trainer.train import TrainOptions, start, train
 
 MEASURED = 128  # images per step at most; larger batches take as much longer
+DRAWN = 2048  # decodes per step at most, where an image has several draws; of 2 images at least, for batch norm
 SECONDS = 0.3  # of steps
 
 
@@ -62,7 +63,8 @@ def estimate(
                 put_out += out.numel()
 
         hooks = [layer.register_forward_hook(count) for layer in model.modules() if not any(layer.children())]
-        batch = min(training.batch, MEASURED, len(images))
+        draws = getattr(options, "samples", 0) or 1
+        batch = min(training.batch, MEASURED, max(2, DRAWN // draws), len(images))
         few = training.model_copy(update={"steps": 1000, "batch": batch, "every": 1})
         state, begun = start(model, few), 0.0
         for step, _ in train(model, images, few, state, pause=lambda: True):

@@ -29,6 +29,7 @@ def measure(folder: Path, device: torch.device) -> None:
     """Measure a checkpoint anew from its weights, which stay as they are, and so does its history."""
     config = checkpoint.describe(folder).config
     images, test = config.data.load("train"), config.data.load("test")
+    check_data(folder, config, images)
     if config.base:
         model, images, test = assemble(folder, config, device, images, test)
         checkpoint.read_weights(folder, model)
@@ -38,6 +39,22 @@ def measure(folder: Path, device: torch.device) -> None:
     with interrupt.held():
         report.write(folder)
         checkpoint.save_config(folder, report.config)
+
+
+def check_data(folder: Path, config: Config, images: data.Images) -> None:
+    """Raise ValueError unless images, as they are now, have the shape and the classes that a training had."""
+    both = {
+        "images": (" × ".join(map(str, images.shape)), " × ".join(map(str, config.shape))),
+        "classes": (", ".join(images.class_names), ", ".join(config.data.class_names)),
+    }
+    changes = [
+        f"{what} are {now or 'none'}, and were {then or 'none'}" for what, (now, then) in both.items() if now != then
+    ]
+    if changes:
+        raise ValueError(
+            f'the data "{config.data.title}" have changed since "{folder}" was trained on them: {"; ".join(changes)}. '
+            "Put them back as they were, or train anew in another folder"
+        )
 
 
 def report_of(

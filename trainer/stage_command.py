@@ -10,6 +10,7 @@ import tyro
 from trainer import checkpoint, device, distributed, stages, turns
 from trainer.config import Config, now, versions
 from trainer.files import claimed, clear_leftovers
+from trainer.lock import is_measured, is_trained
 from trainer.options import Options
 from trainer.stage import build
 from trainer.train import TrainOptions
@@ -45,6 +46,11 @@ def train(name: str, folder: Path, chosen: Options) -> None:
         raise ValueError(f"{name} is told no labels, so that --labels {told.labels} has no effect")
     where = device.for_training(asked.device, asked.threads)
     base = checkpoint.describe(folder)
+    if is_trained(folder) and not is_measured(folder):
+        raise ValueError(
+            f'"{folder}" is being trained by another process, so that its weights change: wait for its end, or stop it '
+            "there"
+        )
     out = folder / name
     few = {"labels": told.labels, "seed": training.seed} if told.labels else {}
     source = base.config.data.model_copy(update=few)
@@ -68,7 +74,7 @@ def train(name: str, folder: Path, chosen: Options) -> None:
     config = config.model_copy(update={"parameters": sum(p.numel() for p in stage.parameters())})
     with ExitStack() as held:
         if distributed.rank() == 0:
-            check_new(out)
+            check_new(out, base)
             held.enter_context(claimed(out, "Copy the checkpoint to where it can be"))
             if asked.queue:
                 held.enter_context(turns.turn(str(where), out))
@@ -78,13 +84,15 @@ def train(name: str, folder: Path, chosen: Options) -> None:
         print(f"the model's card and preview can be renewed with it: python -m trainer measure {folder}")
 
 
-def check_new(folder: Path) -> None:
-    """Raise ValueError that says what to do unless a new stage can stand there: an empty folder, or none."""
+def check_new(folder: Path, base: checkpoint.Checkpoint) -> None:
+    """Raise ValueError that says what to do unless a new stage of a model can stand there: an empty folder, or none."""
     if (folder / "config.json").exists():
-        raise ValueError(
-            f'"{folder}" holds a training already. Go on with it: python -m trainer resume {folder}; or remove that '
-            "folder first"
-        )
+        same = checkpoint.describe_running(folder).config.base == base.digest
+        if same and checkpoint.can_go_on(folder):
+            what = f"Go on with it: python -m trainer resume {folder}; or remove that folder first"
+        else:
+            what = "Remove that folder first" if same else f"It is of other weights of {base.name}: remove it first"
+        raise ValueError(f'"{folder}" holds a training already. {what}')
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'"{folder}" is a file: remove it first')
     clear_leftovers(folder)

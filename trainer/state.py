@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from trainer import models
 from trainer.checkpoint import describe_running, save_config, save_history
 from trainer.config import Config
 from trainer.files import save_tensors
@@ -74,13 +75,14 @@ def saved_step(folder: Path) -> int:
 
 
 def is_finished(folder: Path, steps: int) -> bool:
-    """Whether a run has taken that many steps and all is written; a closed form takes none."""
+    """Whether a run has taken that many steps and all is written; a closed form takes none, and keeps no state."""
     if not (folder / "model.safetensors").is_file():
         return False
+    config = describe_running(folder).config
     if not (folder / "state.safetensors").is_file():
-        return True
+        return config.steps_done >= steps or (not config.base and models.get(config.model).closed_form)
     done = saved_step(folder)
-    return done >= steps and describe_running(folder).config.steps_done == done
+    return done >= steps and config.steps_done == done
 
 
 def load_state(folder: Path, model: Trainable, state: State) -> None:

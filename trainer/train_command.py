@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from pydantic import Field, create_model
 
 from trainer import checkpoint, data, distributed, models, tensorboard, turns
@@ -75,7 +76,9 @@ def command_from(name: str, about: str, *sources: type[Options]) -> type[Options
                 info.get_default(call_default_factory=True),
                 description=f"{info.description or field}{_bounds(info.metadata)}",
             )
-            fields[field] = (info.annotation, shown)
+            # given more than once, such an option is all that was given, and not the last of it
+            again = tyro.conf.UseAppendAction in info.metadata
+            fields[field] = (Annotated[info.annotation, tyro.conf.UseAppendAction] if again else info.annotation, shown)
     return create_model(f"Train_{name}", __base__=Options, __doc__=about, **fields)
 
 

@@ -2,8 +2,8 @@
 
 Everything is a file in the person's folder, `queue/DEVICE/`: the training that runs holds an operating-system lock on
 `lock`, each that waits holds one on a ticket of its own, and the system releases a lock when its process ends in any
-way. A ticket says when its training came and its folder, by which it is known. `order.json` lists folders in the order
-that a person gave them; the others come after, by arrival.
+way. A ticket says when its training came and its folder, by which it is known. `order.json` lists tickets in the order
+that a person gave them; the others come after, by arrival. No ticket's name comes again, so that a wish ends with it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ def _line(device: str) -> list[tuple[str, str]]:
         order = json.loads((place / "order.json").read_bytes())
     except (FileNotFoundError, ValueError):
         order = []
-    wished = {folder: index for index, folder in enumerate(order) if isinstance(folder, str)}
-    return sorted(arrived, key=lambda found: (wished.get(found[0], len(wished)), arrived[found]))
+    wished = {name: index for index, name in enumerate(order) if isinstance(name, str)}
+    return sorted(arrived, key=lambda found: (wished.get(found[1], len(wished)), arrived[found]))
 
 
 def reorder(device: str, folders: Sequence[str]) -> None:
     """Let those that wait take their turns in this order."""
-    write_text(_folder(device) / "order.json", json.dumps(list(folders)))
+    tickets = dict(_line(device))
+    write_text(_folder(device) / "order.json", json.dumps([tickets[name] for name in folders if name in tickets]))
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def turn(device: str, folder: Path) -> Iterator[None]:
     """
     line = _folder(device)
     line.mkdir(parents=True, exist_ok=True)
-    own = f"{folder.resolve().name}.{os.getpid()}"
+    own = f"{folder.resolve().name}.{os.getpid()}.{time.time_ns()}"
     ticket = line / f"{own}.ticket"
     with (line / "lock").open("a") as lock:
         with (line / f".{own}").open("w") as file:
