@@ -124,7 +124,21 @@ def pace(history: History, batch: int, steps: int) -> tuple[int, float, float] |
     if not lines:
         return None
     step, speed = lines[-1]["step"], lines[-1]["images_per_second"]
-    return step, speed, (steps - step) * batch / max(speed, 1e-9)
+    each = _seconds_each(lines) or batch / max(speed, 1e-9)
+    return step, speed, (steps - step) * each
+
+
+def _seconds_each(lines: History) -> float:
+    """Seconds of a step by the clock of the last measures, whatever a batch holds; 0 where they tell nothing.
+
+    The clock is rounded to 0.01 s, so that it is looked at over a second at least, or from the start.
+    """
+    start = {"step": 0, "seconds": 0.0}
+    clock = [start, *(line for line in lines if "seconds" in line)]
+    last = clock[-1]
+    before = next((line for line in reversed(clock) if last["seconds"] - line["seconds"] >= 1), start)
+    steps = last["step"] - before["step"]
+    return float(last["seconds"] - before["seconds"]) / steps if steps > 0 else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -130,13 +130,13 @@ def settle() -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the data …")
-def images_of(name: str, side: int | None, changed: float, labels: int | None = None, seed: int = 0) -> Images:
-    """The training images of a data set; `changed` makes a person's own set new when its files are. Models are told
-    that many `labels`, drawn by `seed`, or all.
+def images_of(name: str, side: int | None, changed: float, size: int | None, labels: int | None, seed: int) -> Images:
+    """The training images of a data set, all or `size` of them; `changed` makes a person's own set new when its files
+    are. Models are told that many `labels`, drawn by `seed`, or all.
 
     Raises ValueError or OSError with a sentence.
     """
-    return trainer.load_data(name, "train", None, side, labels, seed)
+    return trainer.load_data(name, "train", size, side, labels, seed)
 
 
 @st.cache_data(max_entries=64, show_spinner="Taking a few steps, to see how long all will take …")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import streamlit as st
 import trainer
 from explorer import pictures, run
 from explorer.controls import literal
+from explorer.job import modified
 from explorer.training_fields import kept, places, widget
 
 if TYPE_CHECKING:
@@ -18,12 +21,30 @@ if TYPE_CHECKING:
 
 OWN = "a folder or file of yours"
 LOOK = 8  # images of the data that are shown
+ENTRIES = 20_000  # files and folders of a person's own set that are asked when they were written; about 0.1 s
 
 
-def choose() -> tuple[str | None, int | None, Images | None]:
-    """The data's name or path, None until there is one; the side that images of a folder are brought to; and the images
-    where nothing need be fetched for them.
-    """
+@dataclass(frozen=True)
+class Chosen:
+    """The data of a new training."""
+
+    name: str  # or path
+    side: int | None = None  # px, that images of a folder are brought to
+    changed: float = 0.0
+    images: Images | None = None  # all of them, where nothing need be fetched for that
+
+    @property
+    def key(self) -> str:
+        """What stands for all the images."""
+        return f"{self.name} {self.changed} {self.side}"
+
+    def some(self, size: int | None, labels: int | None, seed: int) -> Images:
+        """So many of the images, a model being told so many labels. Raises ValueError or OSError."""
+        return run.images_of(self.name, self.side, self.changed, size, labels, seed)
+
+
+def choose() -> Chosen | None:
+    """What is chosen; None until there is something."""
     side = None
     names = [*trainer.data_names(), OWN]
     here = next(name for name in names if name == OWN or trainer.data_is_here(name))
@@ -31,46 +52,48 @@ def choose() -> tuple[str | None, int | None, Images | None]:
     if name == OWN:
         path = st.text_input(
             "Path", **kept("path", ""), placeholder="/home/me/pictures",
-            help="A folder of images, or an .npz file, on the machine that runs this app",
+            help="A folder of images or of WAV files, or an .npz file, on the machine that runs this app",
         ).strip()  # fmt: skip
         if not path:
-            st.caption("Give the path of a folder of images, or of an .npz file with an array “images”.")
-            return None, None, None
+            st.caption(
+                "Give the path of a folder of images or of WAV files, or of an .npz file with an array “images”."
+            )
+            return None
         try:
             name = str(Path(path).expanduser().absolute())
             is_there = Path(name).exists()
         except (OSError, RuntimeError, ValueError) as error:
             st.error(literal(f"“{path[:100]}” cannot be looked at: {error}"))
-            return None, None, None
+            return None
         if not is_there:
             st.error(literal(f"There is no folder or file “{name}”."))
-            return None, None, None
+            return None
         if Path(name).is_dir():
             (field,) = places("side")
             side = widget(field, kept("side", None), idle=False)
     if not trainer.data_is_here(name):
         st.caption(f"The images of {name} are not on this machine yet: they are fetched when the training starts.")
-        return name, side, None
+        return Chosen(name, side)
     try:
-        images = run.images_of(name, side, changed(name))
+        chosen = Chosen(name, side, changed(name))
+        images = chosen.some(None, None, 0)
         _look(images)
     except (ValueError, OSError) as error:
         st.error(literal(str(error)))
-        return None, None, None
-    return name, side, images
-
-
-def told(name: str, side: int | None, labels: int | None, seed: int) -> Images:
-    """The images of a data set that lies here, a model being told so many labels. Raises ValueError or OSError."""
-    return run.images_of(name, side, changed(name), labels, seed)
+        return None
+    return replace(chosen, images=images)
 
 
 def changed(name: str) -> float:
-    """When a person's own set was last written; a named one never changes."""
+    """When a person's own set was last written, of a very large one as far as it is walked; a named one never changes.
+
+    A folder comes before what lies in it, and its own time tells what was added to it or taken away.
+    """
     if not Path(name).is_absolute():
         return 0.0
-    folders = [folder for folder, _, _ in os.walk(name)]  # none where it is a file
-    return max(os.stat(each).st_mtime for each in (name, *folders))
+    walked = os.walk(name)  # nothing where it is a file
+    inside = (Path(folder, entry) for folder, folders, files in walked for entry in (*folders, *files))
+    return max(modified(path) for path in (Path(name), *islice(inside, ENTRIES)))
 
 
 def _look(images: Images) -> None:

@@ -14,7 +14,7 @@ from explorer import curves, form, jobs, run, training_data
 from explorer.controls import literal
 from explorer.form import Entry
 from explorer.job import options_of
-from explorer.training_data import OWN
+from explorer.training_data import OWN, Chosen
 from explorer.training_fields import kept, places_of, widgets
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fill(checkpoint: Checkpoint) -> None:
         *form.entries(trainer.TrainOptions),
         *places_of(models.get(config.model)),
     ]
-    held = {f"{config.model}/{field.name}": field.shown(values[field.name]) for field in fields if field.name in values}
+    held = {f"{config.model}/{field.name}": field.shown(values.get(field.name, field.default)) for field in fields}
     data = config.data.name if config.data.name in trainer.data_names() else OWN
     held |= {"model": config.model, "data": data, f"name/{config.model}/{config.data.name}": _free(checkpoint.name)}
     held |= {"path": config.data.name, "side": config.data.side} if data == OWN else {}
@@ -64,7 +64,8 @@ def show() -> None:
     kind = models.get(model)
     st.caption(models.about(model))
     with st.container():  # so that an error in here moves nothing below out of its place
-        data, side, images = training_data.choose()
+        chosen = training_data.choose()
+        data = chosen.name if chosen else None
         name = st.text_input(
             "Name of the new checkpoint", **kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
             help="Small letters, digits, dots and hyphens; the name of its folder",
@@ -82,11 +83,12 @@ def show() -> None:
         wrong = wrong or _together(kind, own, training, around, values)
         options = form.chosen(own, values)
         steps = {field.name: values[field.name] for field in training}
-        told = values.get("labels"), steps.get("seed", 0) if values.get("labels") else 0
-        asked = (model, data, side, data and training_data.changed(data), str(options), str(steps), *told)
+        some = values["size"], values.get("labels"), steps.get("seed", 0) if values.get("labels") else 0
+        asked = (model, chosen and chosen.key, str(options), str(steps), *some)
         before, refusal = st.session_state.get("train/refused", (None, ""))
-        refused = before == asked and images is not None
-        ready = data is not None and not wrong and not refused
+        is_here = chosen is not None and chosen.images is not None
+        refused = before == asked and is_here
+        ready = chosen is not None and not wrong and not refused
         if st.button("Start training", type="primary", disabled=not ready, icon=":material/play_arrow:",
                      help="It runs as a process of its own and goes on when this page is closed"):  # fmt: skip
             _start(
@@ -94,14 +96,14 @@ def show() -> None:
                 model,
                 {
                     "data": data,
-                    **({"side": side} if side else {}),
+                    **({"side": chosen.side} if chosen and chosen.side else {}),
                     **form.chosen([*own, *training, *around], values),
                 },
             )
         if refused:
             st.error(literal(refusal))
-        elif ready and images is not None:
-            problem = _estimate(model, options, steps, data or "", side, told)
+        elif ready and chosen and is_here:
+            problem = _estimate(model, options, steps, chosen, some)
             if problem:  # once more from the top, so that the button does not start what cannot be
                 st.session_state["train/refused"] = (asked, problem)
                 st.rerun()
@@ -148,16 +150,21 @@ def _together(
 
 
 def _estimate(
-    model: str, options: dict[str, Any], training: dict[str, Any], data: str, side: int | None,
-    told: tuple[int | None, int],
-) -> str:  # fmt: skip
-    """Say what the training will take; or return why no model can be made of these images."""
+    model: str,
+    options: dict[str, Any],
+    training: dict[str, Any],
+    chosen: Chosen,
+    some: tuple[int | None, int | None, int],
+) -> str:
+    """Say what the training will take; or return why no model can be made of `some` of the images."""
     try:
-        images = training_data.told(data, side, *told)
-        key = f"{data} {training_data.changed(data)} {side} {told} {images.shape}"
-        found = run.estimate(model, options, training, images, key)
-    except (ValueError, RuntimeError, OSError) as error:
-        return f"This model cannot be made: {error}"
+        images = chosen.some(*some)
+        found = run.estimate(model, options, training, images, f"{chosen.key} {some} {images.shape}")
+    except ArithmeticError as error:  # no refusal: the steps here are of other batches than those of the training
+        st.warning(literal(f"It diverged in a few steps that were tried: {error}"))
+        return ""
+    except (ValueError, RuntimeError, OSError, MemoryError) as error:
+        return f"This model cannot be made: {str(error) or 'there is not enough memory for it'}"
     st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {_time(found.seconds)}")
     return ""
 

@@ -80,7 +80,7 @@ def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
         place = line.index(job.folder) + 1 if job.folder in line else 1
         st.markdown(f"{said}: place {place} of {len(line)} in the line for {job.device}")
     elif state in (RUNNING, ENDING) and checkpoint:
-        _progress(said, checkpoint)
+        _progress(said, checkpoint, state)
     elif state == DIED and not job.begun:
         st.error(
             f"{said} in the terminal that started it, before it had weights. “Go on” takes it up from what was saved "
@@ -96,7 +96,7 @@ def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
             st.caption(job.last_words(2) or "Its process loads the model and the data.")
 
 
-def _progress(said: str, checkpoint: Checkpoint) -> None:
+def _progress(said: str, checkpoint: Checkpoint, state: str) -> None:
     config = checkpoint.config
     steps = config.training["steps"]
     try:
@@ -107,7 +107,9 @@ def _progress(said: str, checkpoint: Checkpoint) -> None:
         st.progress(0.0, said)
         return
     step, speed, left = found
-    text = f"{said}: step {step:,} of {steps:,}, {speed:,.0f} images/s, {curves.duration(max(0, left))} left"
+    text = f"{said}: step {step:,} of {steps:,}"
+    if state == RUNNING:  # what is being measured takes no more steps, also where some were left
+        text += f", {speed:,.0f} images/s, {curves.duration(max(0, left))} left"
     st.progress(min(1.0, step / max(1, steps)), text)
     for line in processes.accelerators():
         st.caption(line)

@@ -43,3 +43,18 @@ def form_of_a_duplicate(folder: str) -> None:
         training_form.fill(trainer.describe(folder))
         st.session_state["filled"] = True
     training_form.show()
+
+
+def form_of_a_training() -> None:
+    """The form of a new training."""
+    from explorer import training_form
+
+    training_form.show()
+
+
+def afterwards(name: str) -> None:
+    """What the page Train offers for a training that does not run."""
+    import trainer
+    from explorer.pages import train
+
+    train._afterwards(name, None, trainer.describe(trainer.root() / name), {"traversals": None})  # type: ignore[dict-item]

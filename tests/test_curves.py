@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
+from configured import save_config
 
 import trainer
-from explorer import curves, films, live
+from explorer import curves, films, live, training_watch
+from explorer.job import ENDING, RUNNING, Job
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -46,8 +51,24 @@ def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
     assert curves.per_dimension([{"step": 1, "loss": 1.0}]) is None
     assert curves.pace(HISTORY, 32, 40) == (20, 320.0, 2.0)
     assert curves.pace([], 32, 40) is None
+    assert curves.pace(HISTORY, 128, 40) == (20, 320.0, 2.0)  # of 32 images a batch of 128 has no more
+    assert curves.pace(HISTORY[3:], 128, 40) == (20, 320.0, 2.0)
+    untimed = [{name: value for name, value in line.items() if name != "seconds"} for line in HISTORY]
+    assert curves.pace(untimed, 32, 40) == (20, 320.0, 2.0)
     both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")
     assert [list(trace.y) for trace in both.data] == [[1, 2], [2]]
+
+
+def test_what_is_being_measured_has_no_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(st, "progress", lambda share, text: said.append(text))
+    save_config(tmp_path, "vae", {"steps": 3000, "batch": 32})
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in HISTORY))
+    for state in (RUNNING, ENDING):
+        training_watch.headline(Job(str(tmp_path)), state, trainer.describe_running(tmp_path))
+    running, ending = said
+    assert running.endswith("step 20 of 3,000, 320 images/s, 4 min 58 s left")
+    assert ending.endswith("is being measured: step 20 of 3,000")
 
 
 def test_words_for_times_and_sizes() -> None:

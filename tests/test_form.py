@@ -93,3 +93,16 @@ def test_an_estimate_counts_and_leaves_the_random_state(places: Path) -> None:
     twice = estimate("vae", options, TrainOptions.read({"batch": 256}), images)
     assert twice.memory - found.memory == found.memory - 16 * found.parameters - 300 * 64
     assert estimate("pca", models.get("pca").Options.read({}), TrainOptions.read({}), images).seconds is None
+
+
+def test_an_estimate_decodes_few_draws(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, kind = trainer.load_data("digits", "train", 300), models.get("vae")
+    sizes, batch = set(), images.batch
+    monkeypatch.setattr(images, "batch", lambda indices, *where: sizes.add(len(indices)) or batch(indices, *where))
+    found = {}
+    for samples, wanted in ((1, 128), (100, 20), (1000, 2)):
+        options = kind.Options.read({"hidden": (8,), "samples": samples})
+        found[samples] = estimate("vae", options, TrainOptions.read({}), images).memory
+        assert sizes == {wanted}
+        sizes.clear()
+    assert found[1000] > 5 * found[100] > 25 * found[1]  # nothing is left out for that

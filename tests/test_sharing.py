@@ -94,6 +94,12 @@ def test_images_that_are_added_to_a_class_change_a_persons_data(tmp_path: Path) 
     os.utime(tmp_path / "cats", (1, 1))
     os.utime(tmp_path, (2, 2))
     before = training_data.changed(str(tmp_path))
-    (tmp_path / "cats" / "new.png").write_bytes(b"")
-    assert training_data.changed(str(tmp_path)) > before
+    image = tmp_path / "cats" / "new.png"
+    image.write_bytes(b"")
+    added = training_data.changed(str(tmp_path))
+    assert added > before
+    os.utime(image, (added + 9, added + 9))  # as one that is written over in place
+    assert training_data.changed(str(tmp_path)) == added + 9
+    (tmp_path / "cats" / "gone.png").symlink_to("nowhere")
+    assert training_data.changed(str(tmp_path)) >= added + 9
     assert training_data.changed("mnist") == 0

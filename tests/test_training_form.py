@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import call
-from scripts import form_of_a_duplicate
+from configured import save_config
+from scripts import form_of_a_duplicate, form_of_a_training
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import training_form
+from explorer import run, training_form
+from trainer import models
 
 
 def test_a_duplicate_has_every_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +30,64 @@ def test_a_duplicate_has_every_option(tmp_path: Path, monkeypatch: pytest.Monkey
     texts = {field.label: field.value for field in page.text_input}
     assert texts["hidden"] == "8" and texts["Name of the new checkpoint"] == "mine-2"
     assert any("on the CPU" in caption.value for caption in page.caption)
+
+
+def test_a_duplicate_keeps_nothing_that_the_form_held_before(places: Path) -> None:
+    save_config(places / "told", "semi_supervised", {"steps": 5}, labels=40)
+    page = AppTest.from_function(form_of_a_duplicate, args=(str(places / "told"),), default_timeout=60)
+    held = {"labels": 70, "note": "of another", "latents": 3}
+    for name, value in held.items():
+        page.session_state[f"train/semi_supervised/{name}"] = value
+    page.run()
+    assert not page.exception and not page.error
+    kind = models.get("semi_supervised")
+    wanted = {"labels": 40, "note": "", "latents": kind.Options.model_fields["latents"].default}
+    assert {name: page.session_state[f"train/semi_supervised/{name}"] for name in held} == wanted
+
+
+def form_of(**values: Any) -> AppTest:
+    """The form of a vae of digits, with these options, after its first run."""
+    page = AppTest.from_function(form_of_a_training, default_timeout=60)
+    chosen = {"model": "vae", "data": "digits"} | {f"vae/{name}": value for name, value in values.items()}
+    for name, value in chosen.items():
+        page.session_state[f"train/{name}"] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def starts(page: AppTest) -> bool:
+    return not next(button for button in page.button if button.label == "Start training").disabled
+
+
+def test_a_size_is_looked_at_before_the_start(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = form_of(size=10_000_000)
+    assert "does not fit data set" in page.error[0].value and not starts(page)
+    counts: list[int] = []
+
+    def estimate(model: str, options: object, training: object, images: trainer.Images, key: str) -> trainer.Estimate:
+        counts.append(len(images))
+        return trainer.Estimate(1, 1, None)
+
+    monkeypatch.setattr(run, "estimate", estimate)
+    assert starts(form_of()) and starts(form_of(size=20))
+    assert counts == [1618, 20]
+
+
+@pytest.mark.parametrize(("error", "said", "can_start"), [
+    (FloatingPointError("the term stopped being finite"), "diverged in a few steps that were tried", True),
+    (MemoryError(), "there is not enough memory", False),
+])  # fmt: skip
+def test_a_model_that_cannot_be_tried_is_said(
+    error: Exception, said: str, can_start: bool, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run, "estimate", fail)
+    page = form_of()
+    (shown,) = [*page.warning, *page.error]
+    assert said in shown.value and starts(page) == can_start
 
 
 @pytest.mark.parametrize(("device", "said"), [

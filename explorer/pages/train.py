@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from explorer import controls, jobs, training_form, training_turn, training_watch
-from explorer.job import ALIVE, Job, last_step
+from explorer.job import ALIVE, Job
 from trainer import Checkpoint
 
 TITLE = "Train"
@@ -65,17 +65,19 @@ def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links
                   args=(links["traversals"], name), help="Opens its traversals")  # fmt: skip
     if whole and ((whole.path / "state.safetensors").is_file() or not checkpoint):
         planned = whole.config.training["steps"]
-        done = last_step(whole) >= planned
+        done = whole.config.steps_done >= planned  # and measured: what died before that goes on with 0 more
         more = st.number_input("More steps", int(done), 10_000_000, min(planned, 10_000_000) if done else 0, width=140,
                                key=f"more/{name}/{done}", help="Added to those that were planned")  # fmt: skip
         rate = st.number_input("Learning rate", 0.0, 1.0, None, format="%.6g", width=140, key=f"rate/{name}",
                                placeholder="as it was", help="A lower one helps a training that diverged")  # fmt: skip
-        if st.button("Go on", icon=":material/resume:", help="The training goes on exactly where it was saved"):
+        # a click in a window that is behind counts for what it was drawn for, or for nothing
+        if st.button("Go on", key=f"go/{name}/{planned}/{done}", icon=":material/resume:",
+                     help="The training goes on exactly where it was saved"):  # fmt: skip
             _resume(whole, int(more), rate or None)
     if whole:
         st.button("Duplicate", on_click=training_form.fill, args=(whole,), icon=":material/content_copy:",
                   help="Fills the form with its options, for a training with changes")  # fmt: skip
-    with st.popover("Delete", icon=":material/delete:", help="Asks first"):
+    with st.popover("Delete", key=f"delete/{name}", icon=":material/delete:", help="Asks first"):
         st.markdown(f"Remove **{name}** with its weights and its history? This cannot be undone.")
         if st.button("Remove for good", key=f"remove/{name}"):
             _delete(name)
