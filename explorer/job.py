@@ -84,9 +84,9 @@ class Job:
         return FINISHED if saved.config.steps_done >= saved.config.training["steps"] or not latest else STOPPED
 
     def _left_all(self) -> bool:
-        """Whether its process, which wrote no weights, says of no error: it was ended early, or had nothing to do."""
+        """Whether its process, which wrote no weights, says that it was ended early, or that it had nothing to do."""
         said = self.last_words(1)
-        return not said or said.startswith("interrupted") or "nothing was written" in said
+        return said.startswith("interrupted") or "nothing was written" in said
 
     def last_words(self, lines: int = 6) -> str:
         """The end of its log."""
@@ -124,14 +124,6 @@ def _is_measured(checkpoint: Checkpoint) -> bool:
         return any("measuring" in line for line in checkpoint.history()[-1:])
     except ValueError:
         return False
-
-
-def last_step(checkpoint: Checkpoint) -> int:
-    """How far its history goes."""
-    try:
-        return max((line["step"] for line in checkpoint.history()), default=0)
-    except ValueError:
-        return checkpoint.config.steps_done
 
 
 def options_of(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -103,20 +103,20 @@ def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), de
         if not trainer.is_measured(base):  # which leaves the weights as they are
             _check_idle(base, f'"{checkpoint.name}" is being trained: wait for its end, or stop it first')
         _check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
-        if _stands_on_others(base / name):
+        if of_other_weights(checkpoint, name):
             _remove(base / name)
         begun = (base / name / "config.json").is_file()
         asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
         return _run(base / name, device, asked)
 
 
-def _stands_on_others(stage: Path) -> bool:
+def of_other_weights(checkpoint: Checkpoint, name: str) -> bool:
     """Whether a stage was trained on other weights of its checkpoint than those that are there now."""
     try:
-        base = trainer.describe_running(stage).config.base
+        base = trainer.describe_running(checkpoint.path / name).config.base
     except (ValueError, OSError):  # none, or one that its command says a sentence of
         return False
-    return bool(base) and base != trainer.describe(stage.parent).digest
+    return bool(base) and base != trainer.describe(checkpoint.path).digest
 
 
 def of_stage(checkpoint: Checkpoint, name: str) -> Job | None:

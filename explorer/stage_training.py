@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer import jobs, training_watch
+from explorer import jobs, training_turn, training_watch
 from explorer.controls import literal
 from explorer.job import ALIVE, DIED
 from explorer.opened import Run
@@ -25,7 +25,9 @@ def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()
         return
     if job and state == DIED:
         training_watch.headline(job, state, job.checkpoint)
-    st.caption(f"No {what} was trained yet. It trains in the background, also when this page is closed.")
+    if jobs.of_other_weights(run.checkpoint, stage):
+        st.caption(f"The {what} that is there is of other weights of this model: a new one takes its place.")
+    st.caption(f"No {what} of this model was trained yet. It trains in the background, also when this page is closed.")
     if st.button(f"Train the {what}", type="primary", icon=":material/model_training:", key="stage/start",
                  help=f"{about}, on this machine"):  # fmt: skip
         try:
@@ -44,5 +46,6 @@ def _follow(run: Run, stage: str, before: str) -> None:
     if job is None or (now != before and now not in ALIVE):
         st.rerun()
     training_watch.headline(job, now, job.checkpoint)
-    if st.button("Stop", icon=":material/stop:", key="stage/stop", help="Saves what was learned; it can go on later"):
-        jobs.stop(job)
+    training_turn.undone()
+    st.button("Stop", on_click=training_turn.tried, args=(jobs.stop, job), icon=":material/stop:", key="stage/stop",
+              help="Saves what was learned; it can go on later")  # fmt: skip

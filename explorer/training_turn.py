@@ -21,24 +21,28 @@ if TYPE_CHECKING:
 ELSEWHERE = "It was not started from a page: end it where it was, with Ctrl-C"
 
 
-def act(job: Job, state: str) -> None:
-    """The buttons that end a job or move it in its line, where it lives."""
+def undone() -> None:
+    """Why the last button did nothing, if so."""
     if problem := st.session_state.pop("undone", ""):
         st.error(literal(f"That could not be done: {problem}"))
+
+
+def act(job: Job, state: str) -> None:
+    """The buttons that end a job or move it in its line, where it lives."""
     ours = job.runs()
     if state == WAITING:
         with st.container(horizontal=True):
-            st.button("Earlier", on_click=_try, args=(jobs.move_up, job), icon=":material/arrow_upward:",
+            st.button("Earlier", on_click=tried, args=(jobs.move_up, job), icon=":material/arrow_upward:",
                       help="One place earlier in the line")  # fmt: skip
-            st.button("Cancel", on_click=_try, args=(jobs.cancel, job), icon=":material/close:", disabled=not ours,
+            st.button("Cancel", on_click=tried, args=(jobs.cancel, job), icon=":material/close:", disabled=not ours,
                       help="Out of the line; nothing that was trained is lost" if ours else ELSEWHERE)  # fmt: skip
     elif state in (STARTING, RUNNING):
         hears = ours or state == RUNNING  # by then it reads what it is told
         about = "Saves and measures what there is; it can go on later, exactly" if hears else ELSEWHERE
-        st.button("Stop", on_click=_try, args=(jobs.stop, job), icon=":material/stop:", disabled=not hears, help=about)
+        st.button("Stop", on_click=tried, args=(jobs.stop, job), icon=":material/stop:", disabled=not hears, help=about)
 
 
-def _try(what: Callable[[Job], None], job: Job) -> None:
+def tried(what: Callable[[Job], None], job: Job) -> None:
     """Do it; why it could not be is said when the page is drawn next."""
     try:
         what(job)

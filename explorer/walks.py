@@ -160,12 +160,11 @@ def _scrub(run: Run, walk: Walk, seen: np.ndarray) -> None:
     value = live.reported(key).values.get("walk", walk.start)
     nearest = int(np.abs(walk.stops - value).argmin())
     columns = range(0, len(walk.stops), EVERY)
-    by = trainer.divisor(seen.shape, len(walk.frames), live.LIMIT // 2) or max(seen.shape[:2])
+    by = trainer.divisor(seen.shape, len(walk.frames), live.LIMIT - 2 * seen.nbytes) or max(seen.shape[:2])
     frames = trainer.reduced(walk.frames, by)
     axis = live.Axis("walk", walk.label, walk.stops, value, frames, columns, home=walk.start, note=walk.note,
                      nameable=False)  # fmt: skip
-    original = trainer.reduced(seen[None], by)[0]
-    live.canvas([axis], frames[nearest], key=key, revision=0, unit=walk.unit, original=original)
+    live.canvas([axis], walk.frames[nearest], key=key, revision=0, unit=walk.unit, original=seen)
     st.download_button(
         "GIF", lambda: pictures.gif(walk.frames), f"{run.checkpoint.name}-path.gif", "image/gif", on_click="ignore",
         icon=":material/download:", help="The path forth and back, as an endless GIF",

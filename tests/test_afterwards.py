@@ -21,10 +21,10 @@ def asked(places: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def put(places: Path, name: str, steps_done: int) -> None:
+def put(places: Path, name: str, steps_done: int, steps: int = 30) -> None:
     folder = places / "checkpoints" / name
     folder.parent.mkdir(exist_ok=True)
-    save_config(folder, "vae", {"steps": 30}, steps_done)
+    save_config(folder, "vae", {"steps": steps}, steps_done)
     (folder / "state.safetensors").touch()
     (folder / "history.jsonl").write_text('{"step": 30, "loss": 1.0}\n')
 
@@ -32,12 +32,14 @@ def put(places: Path, name: str, steps_done: int) -> None:
 def test_what_died_while_it_was_measured_goes_on_with_no_more_steps(places: Path, asked: list[Any]) -> None:
     put(places, "died", 0)
     put(places, "whole", 30)
+    put(places, "none", 0, 0)
     shown = {}
-    for name in ("died", "whole"):
+    for name in ("died", "whole", "none"):
         page = AppTest.from_function(afterwards, args=(name,), default_timeout=60).run()
+        assert not page.exception
         more = page.number_input[0]
         shown[name] = (more.min, more.value)
-    assert shown == {"died": (0, 0), "whole": (1, 30)}
+    assert shown == {"died": (0, 0), "whole": (1, 30), "none": (1, 1)}
 
 
 def test_a_click_counts_for_what_it_was_drawn_for(places: Path, asked: list[Any]) -> None:

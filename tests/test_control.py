@@ -268,7 +268,7 @@ def test_a_rate_given_to_a_resume_overrules_what_was_asked_before(tmp_path: Path
     model, options = models.get("beta_vae")((1, 8, 8), models.get("beta_vae").Options.read({})), TrainOptions()
     control.send(tmp_path, {"rate": 1.0})
     control.send(tmp_path, {"knob": "beta", "value": 3.0})
-    renewed = control.Control(tmp_path, [], renewed=True)
+    renewed = control.Control(tmp_path, [], 2, renewed=True)
     control.send(tmp_path, {"rate": 2e-4})
     options, answers = renewed.obey(model, options, 7)
     assert [sorted(set(answer) - {"step", "order"}) for answer in answers] == [["refused"], ["changed"], ["changed"]]
@@ -285,12 +285,11 @@ def test_a_line_nested_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_stop_from_before_a_resume_does_not_stop_it(tmp_path: Path) -> None:
-    for name in ("config.json", "state.safetensors"):
-        (tmp_path / name).touch()
+    (tmp_path / "config.json").touch()
     model, options = fresh(), TrainOptions.read({})
     send(tmp_path, {"stop": True})
     send(tmp_path, {"knob": "beta", "value": 3.0})
-    gone_on = Control(tmp_path, [])
+    gone_on = Control(tmp_path, [], before=2)
     send(tmp_path, {"stop": True})
     _, answers = gone_on.obey(model, options, 7)
     assert answers == [

@@ -82,7 +82,7 @@ def test_a_resume_without_weights_that_is_cancelled_stays_known(places: Path) ->
 @pytest.mark.parametrize(
     ("said", "steps", "state"),
     [
-        ("", 5, FINISHED),
+        ("", 5, DIED),  # as what is killed says nothing
         ('interrupted; "mine" is as it was last saved.', 5, FINISHED),
         ("interrupted", 9, STOPPED),
         ("mine is finished, all of its 5 steps; nothing was written. To go on: --steps MORE", 5, FINISHED),
@@ -110,7 +110,7 @@ def test_a_stop_that_cannot_be_written_is_a_signal(
     with lock.alone(whole):
         elsewhere = Job(str(whole))
         assert elsewhere.state() == RUNNING
-        training_turn._try(jobs.stop, elsewhere)
+        training_turn.tried(jobs.stop, elsewhere)
         assert "No space left" in said["undone"]  # no process to signal is known
         job = job_of(whole, process)
         jobs.stop(job)
@@ -126,7 +126,7 @@ def test_what_cannot_be_done_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(st, "session_state", said := {})
     monkeypatch.setattr(trainer, "waiting", lambda device: ["/a", "/b"])
     monkeypatch.setattr(trainer, "reorder", lambda *given: (_ for _ in ()).throw(OSError("the disk is full")))
-    training_turn._try(jobs.move_up, Job("/b", "cpu"))
+    training_turn.tried(jobs.move_up, Job("/b", "cpu"))
     assert said == {"undone": "the disk is full"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commandline import REPOSITORY, call, environment
 from streamlit.testing.v1 import AppTest
-from trainings import ENDLESS, QUICK, reaches, until, working_for
+from trainings import ENDLESS, QUICK, measured, reaches, until, working_for
 
 import trainer
 from explorer import curves, jobs, processes
@@ -27,7 +27,6 @@ from explorer.job import (
     WAITING,
     Job,
     known_as,
-    last_step,
     options_of,
 )
 from trainer import fit, lock, models, report, snapshots
@@ -35,10 +34,6 @@ from trainer.forecast import estimate
 from trainer.train import TrainOptions
 
 pytestmark = pytest.mark.usefixtures("places")
-
-
-def measured(job: Job) -> int:
-    return last_step(job.checkpoint) if job.checkpoint else 0
 
 
 # ---- a job

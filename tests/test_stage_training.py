@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from commandline import call
 from streamlit.testing.v1 import AppTest
-from trainings import reaches, until
+from trainings import measured, reaches, until
 
 import trainer
 from explorer import jobs
-from explorer.job import RUNNING, STOPPED, last_step
+from explorer.job import RUNNING, STOPPED
 
 STAGE = "code_prior"
 
@@ -35,7 +35,7 @@ def test_a_prior_is_trained_from_the_page_stopped_there_and_used(places: Path) -
     job = jobs.of_stage(trainer.describe(out), STAGE)
     assert job
     reaches(job, RUNNING)
-    until(lambda: job.checkpoint and last_step(job.checkpoint) > 0)
+    until(lambda: measured(job) > 0)
     page.run()
     assert any("code_prior" in words.value for words in page.markdown) or page.get("progress")
     with pytest.raises(ValueError, match='code_prior of "coded" is being trained'):

@@ -26,6 +26,11 @@ def working_for(home: Path) -> list[int]:
     return sorted({*found} - {os.getpid()})
 
 
+def measured(job: Job) -> int:
+    """The last step that a job's history tells of; 0 where there is none yet."""
+    return max((line["step"] for line in job.checkpoint.history()), default=0) if job.checkpoint else 0
+
+
 def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait for a condition; what it gave."""
     deadline = time.monotonic() + seconds

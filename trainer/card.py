@@ -66,8 +66,8 @@ def training_lines(config: Config) -> list[str]:
         f"    {config.command}",
         "",
         f"on {config.trained:%Y-%m-%d} with {_listed(config.versions)}.",
-        *stopped_line(config),
         *resumed_lines(config),
+        *stopped_line(config),
         *turned_lines(config),
         *weights_line(config),
     ]

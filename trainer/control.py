@@ -43,26 +43,27 @@ class Order(Options):
     stop: bool = Field(False, strict=True, description="save and end")
 
 
+def lines(path: Path) -> list[bytes]:
+    """The lines of a control file that are whole."""
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return []
+
+
 class Control:
-    """The control file of one run, from the first line that its history does not answer. Where the run goes on from a
-    saved state, lines from before no longer stop it; with `renewed`, they no longer set the learning rate either.
+    """The control file of one run, from the first line that its history does not answer. So many lines as were there
+    `before` the run went on no longer stop it; with `renewed`, they no longer set the learning rate either.
     """
 
-    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], renewed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, history: Sequence[Mapping[str, Any]], before: int = 0, renewed: bool = False
+    ) -> None:
         self.path = folder / FILE
-        there = len(self._lines())
-        self.overruled = there if renewed else 0
-        self.went_on = there if (folder / "state.safetensors").is_file() else 0  # a new run has saved none yet
+        self.before, self.renewed = before, renewed
         self.answered: int = max((line["order"] for line in history if "order" in line), default=0)
         self.size = 0  # bytes when the file was last read
         self.looked = 0.0
-
-    def _lines(self) -> list[bytes]:
-        """The lines that are whole."""
-        try:
-            return self.path.read_bytes().split(b"\n")[:-1]
-        except OSError:
-            return []
 
     def waiting(self) -> bool:
         """Whether there may be something new; cheap enough to ask at each step."""
@@ -84,7 +85,7 @@ class Control:
         if self._bytes() == self.size:
             return options, answers
         self.size = self._bytes()
-        for line in self._lines()[self.answered :]:
+        for line in lines(self.path)[self.answered :]:
             self.answered += 1
             try:
                 asked, answer = turned(line, model, options, step)
@@ -99,15 +100,15 @@ class Control:
 
     def _overrules(self, answer: Mapping[str, Any]) -> str:
         """Why what the present line asks for no longer counts; empty where it does."""
-        if "rate" in answer.get("changed", {}) and self.answered <= self.overruled:
+        if self.answered > self.before:
+            return ""
+        if "rate" in answer.get("changed", {}) and self.renewed:
             return "the learning rate was set anew after this"
-        if "stopped" in answer and self.answered <= self.went_on:
-            return "the training went on after this"
-        return ""
+        return "the training went on after this" if "stopped" in answer else ""
 
     def too_late(self, step: int) -> list[dict[str, Any]]:
         """What the history shall say of what came after the last step, so that a resume does not do it."""
-        first, self.answered = self.answered, max(self.answered, len(self._lines()))
+        first, self.answered = self.answered, max(self.answered, len(lines(self.path)))
         said = "the training had taken its last step"
         return [{"step": step, "order": n + 1, "refused": said} for n in range(first, self.answered)]
 

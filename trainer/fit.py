@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer import checkpoint, data, distributed, interrupt
+from trainer import checkpoint, control, data, distributed, interrupt
 from trainer.config import Config, Turned
 from trainer.control import Control, as_turned
 from trainer.files import clear_leftovers
@@ -65,6 +65,7 @@ def _fit(
     folder: Path, config: Config, device: torch.device, resume: bool, rate: float | None, tensorboard: bool
 ) -> bool:
     first = distributed.rank() == 0
+    before = len(control.lines(folder / control.FILE)) if resume else 0  # by now; reading the data takes its time
     if first and not resume:
         checkpoint.check_folder(folder)
     if first and resume:
@@ -98,8 +99,8 @@ def _fit(
             journal.events = Events(folder, tensorboard, state.step)
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
             with journal.events:
-                control = Control(folder, journal.lines, renewed=rate is not None)
-                finished = take_steps(journal, control, model, images, options, state, snapshots)
+                orders = Control(folder, journal.lines, before, renewed=rate is not None)
+                finished = take_steps(journal, orders, model, images, options, state, snapshots)
                 if not state.step:  # no step has saved it, and it can take some later
                     journal.save(model, state, snapshots)
         elif not done:

@@ -119,7 +119,7 @@ def _best_turn(two: np.ndarray, factors: np.ndarray, known: np.ndarray, plane: t
 
     tried = {float(degrees): gap(degrees) for degrees in range(-45 + COARSE, 45 + COARSE, COARSE)}
     middle = max(tried, key=tried.__getitem__)
-    fine = np.arange(middle - COARSE + FINE, min(middle + COARSE, 45 + FINE), FINE)
+    fine = (np.arange(middle - COARSE + FINE, middle + COARSE, FINE) + 44) % 90 - 44  # 46 is −44, and an exchange
     tried |= {near: gap(near) for near in fine.tolist()}
     best = max(tried, key=lambda degrees: (tried[degrees], -abs(degrees)))
     return tried[best] - tried[0.0], best

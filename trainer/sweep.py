@@ -69,9 +69,10 @@ def sweep(name: str, chosen: Options, model_files: Sequence[str] = ()) -> None:
     missing = [job for job in jobs if job.command]
     before = [word for file in model_files for word in ("--models", str(Path(file).resolve()))]
     tasks = [([*before, *(job.command or [])], str(job.log.resolve()), os.getcwd()) for job in missing]
-    with claimed(out):  # which says why it cannot be written into
-        pass
-    out.mkdir(parents=True, exist_ok=True)
+    if missing:
+        with claimed(out):  # which says why it cannot be written into
+            pass
+        out.mkdir(parents=True, exist_ok=True)
     print(f"{len(jobs)} trainings in {out}, of which {len(jobs) - len(missing)} are finished")
     needs_gpu = getattr(chosen, "device") != "cpu"  # noqa: B009
     here = ((at, run(*task)) for at, task in enumerate(tasks))

@@ -49,6 +49,7 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     if others:
         st.caption(f"Also under way: {', '.join(others)}")
     job, checkpoint = known.get(name), saved.get(name)
+    training_turn.undone()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if job and states[name] in ALIVE:
             training_turn.act(job, states[name])
@@ -66,7 +67,8 @@ def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links
     if whole and ((whole.path / "state.safetensors").is_file() or not checkpoint):
         planned = whole.config.training["steps"]
         done = whole.config.steps_done >= planned  # and measured: what died before that goes on with 0 more
-        more = st.number_input("More steps", int(done), 10_000_000, min(planned, 10_000_000) if done else 0, width=140,
+        proposed = min(max(planned, 1), 10_000_000) if done else 0
+        more = st.number_input("More steps", int(done), 10_000_000, proposed, width=140,
                                key=f"more/{name}/{done}", help="Added to those that were planned")  # fmt: skip
         rate = st.number_input("Learning rate", 0.0, 1.0, None, format="%.6g", width=140, key=f"rate/{name}",
                                placeholder="as it was", help="A lower one helps a training that diverged")  # fmt: skip
