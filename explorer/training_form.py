@@ -53,10 +53,8 @@ def show() -> None:
     from trainer import models
 
     known = models.names()
-    learning = [
-        name for name in known if issubclass(models.get(name), trainer.Density) and not models.get(name).closed_form
-    ]
-    usual = min(learning or known, key=lambda name: len(models.get(name).Options.model_fields))  # the simplest of them
+    kinds = [models.get(name) for name in known]
+    usual = max(known, key=lambda name: sum(issubclass(kind, models.get(name)) for kind in kinds))  # others build on it
     model = st.selectbox(
         "Model", known, **kept("model", usual),
         help="The families of models; the line below says what the chosen one is",

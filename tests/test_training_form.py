@@ -60,6 +60,14 @@ def starts(page: AppTest) -> bool:
     return not next(button for button in page.button if button.label == "Start training").disabled
 
 
+def test_the_form_begins_with_the_model_that_most_others_build_on(places: Path) -> None:
+    page = AppTest.from_function(form_of_a_training, default_timeout=60)
+    page.session_state["train/data"] = "digits"
+    page.run()
+    assert not page.exception
+    assert next(box for box in page.selectbox if box.label == "Model").value == "vae"
+
+
 def test_a_size_is_looked_at_before_the_start(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = form_of(size=10_000_000)
     assert "does not fit data set" in page.error[0].value and not starts(page)
