@@ -27,7 +27,7 @@ def axis(film: Film, value: float) -> Axis:
     by = trainer.divisor(frames.shape[1:], len(frames), LIMIT // 2) or max(frames.shape[1:3])
     last = float(film.steps[-1])
     return Axis("step", "Training step", np.array(film.steps, float), value, trainer.reduced(frames, by), home=last,
-                nameable=False)  # fmt: skip
+                nameable=False, names=[f"{step:,}" for step in film.steps])  # fmt: skip
 
 
 def nearest(film: Film, step: float) -> int:

@@ -81,6 +81,7 @@ def test_a_film_is_an_axis_of_training_steps(side: int, channels: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (41, 8, side, side, channels), np.uint8)
     film = trainer.Film(noise[0], [*range(0, 410, 10)], list(noise), list(noise[::-1]))
     axis = films.axis(film, 400.0)
+    assert axis.names[-1] == f"{film.steps[-1]:,}" and len(axis.names) == len(axis.stops)
     assert axis.stops.tolist() == film.steps and axis.frames is not None and axis.frames.nbytes <= live.LIMIT // 2
     sheet = films.sheet(film, 7)
     assert sheet.shape == (3 * side, 8 * side, channels)
