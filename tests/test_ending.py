@@ -118,8 +118,16 @@ def test_a_stop_that_cannot_be_written_is_a_signal(
 
 
 def test_a_process_that_ended_meanwhile_is_no_error(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def gone(pid: int, signum: int) -> None:
+        asked.append(pid)
+        raise ProcessLookupError
+
     monkeypatch.setattr(Job, "runs", lambda job: True)
-    jobs._signal(replace(Job(str(whole)), pid=2**22 + 1))
+    monkeypatch.setattr(os, "kill", gone)
+    jobs._signal(replace(Job(str(whole)), pid=7))
+    assert asked == [7]
 
 
 def test_what_cannot_be_done_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
