@@ -84,8 +84,7 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
     with _one_at_a_time():
         _check_idle(checkpoint.path.resolve(), f'"{checkpoint.name}" is being trained already')
         _check_stages(checkpoint.path.resolve())
-        state, weights = (checkpoint.path / f"{name}.safetensors" for name in ("state", "model"))
-        if weights.is_file() and not state.is_file():  # with neither, nothing was saved yet and it begins
+        if not trainer.can_go_on(checkpoint.path):
             raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
         asked = [*([f"--steps={more}"] if more else []), *([f"--rate={rate}"] if rate else [])]
         return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *asked])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.checkpoint import (
         Checkpoint,
+        can_go_on,
         check_name,
         checkpoints,
         describe,
@@ -103,6 +104,7 @@ _HOME = {
     "alone": "trainer.lock",
     "bounds": "trainer.likelihood",
     "can_complete": "trainer.completion",
+    "can_go_on": "trainer.checkpoint",
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
@@ -199,6 +201,7 @@ __all__ = [
     "alone",
     "bounds",
     "can_complete",
+    "can_go_on",
     "check_name",
     "checkpoints",
     "choose_device",

@@ -103,6 +103,7 @@ def _evaluate(
     """
     from trainer import device as devices
     from trainer import evaluating, evaluation
+    from trainer.report import check_data
 
     found = checkpoint.describe(folder)
     with measuring(folder):
@@ -110,6 +111,7 @@ def _evaluate(
         usual = evaluating.defaults(model)
         asked = evaluating.Asked(usual[0] if samples is None else samples, usual[1] if images is None else images, seed)
         test, training_seed = found.config.data.load("test"), found.config.training.get("seed", 0)
+        check_data(folder, found.config, test)
         result = evaluating.evaluate(model, test, asked, found.digest, training_seed)
         evaluation.save(folder, result)
     print("\n".join(evaluation.lines(result)))

@@ -47,7 +47,7 @@ def fit(
     except KeyboardInterrupt:
         if not (folder / "config.json").is_file():
             left = "nothing was written"
-        elif (folder / "model.safetensors").is_file() and not (folder / "state.safetensors").is_file():
+        elif not checkpoint.can_go_on(folder):
             left = f'"{folder}" is whole'
         else:
             left = f'"{folder}" is as it was last saved. To go on: python -m trainer resume {folder}'

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEW = 3  # channels that oneDNN, which computes 16 at a time, makes more slowly than a matrix product and its sums do,
-MANY = 8  # from so many images on: what there is to do for any number of them takes a quarter of a millisecond
+FEW = 3  # channels: oneDNN computes 16 at a time, and so few are made sooner by a matrix product and its sums
+MANY = (
+    8  # images: for less, what these cost beside their arithmetic, a quarter of a millisecond, is more than they save
+)
 
 
 class Transposed(nn.ConvTranspose2d):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+import trainer
 from explorer import controls, jobs, training_form, training_turn, training_watch
 from explorer.job import ALIVE, Job
 from trainer import Checkpoint
@@ -64,7 +65,7 @@ def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links
     if checkpoint:
         st.button("Explore", type="primary", icon=":material/tune:", on_click=controls.explore,
                   args=(links["traversals"], name), help="Opens its traversals")  # fmt: skip
-    if whole and ((whole.path / "state.safetensors").is_file() or not checkpoint):
+    if whole and trainer.can_go_on(whole.path):
         planned = whole.config.training["steps"]
         done = whole.config.steps_done >= planned  # and measured: what died before that goes on with 0 more
         proposed = min(max(planned, 1), 10_000_000) if done else 0
