@@ -94,6 +94,8 @@ def sees_parts(run: Run) -> bool:
 
 def setting(run: Run) -> str:
     """What is bounded, and all that must be the same for two bounds to compare."""
+    if run.model.labelled:  # no class is told here: it is inferred with z
+        return f"Bounds on log p(x) in nats, the class inferred; p(x|z, y): {run.model.family}; draws by seed 0."
     parts = run.model.facts().get("p(x|z)", run.model.family)
     return f"Bounds on {run.model.bounded} in nats; p(x|z): {parts}; draws by seed 0."
 

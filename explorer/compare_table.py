@@ -12,8 +12,8 @@ from explorer.comparing import BOUNDS, DECODES, DIMENSIONS, TERMS, Measured, Row
 from explorer.opened import place_of
 
 SAID = {
-    TERMS: "Means over the test split (its first 10,000 images, where it has more), measured when the training ended. "
-    "Nats per image; ± is the standard error; active dimensions are counted on training images.",
+    TERMS: "Means over the test split (its first 10,000 images, where it has more), measured at the training's end or "
+    "since. Nats per image; ± is the standard error; active dimensions are counted on training images.",
     BOUNDS: "From `evaluate`: L_S is the bound of S draws of q(z|x) per image, ELBO the mean of their log weights, "
     "all of them from the same draws; naive the estimate by draws of the prior; reconstruction and KL are the model's "
     "own terms on the same images. "

@@ -26,7 +26,7 @@ class Entry:
     choices: tuple[str, ...] = ()
     low: float | None = None  # inclusive
     high: float | None = None
-    needs: Mapping[str, list[Any]] = field(default_factory=dict)  # see trainer.latent.needs
+    needs: Mapping[str, list[Any]] = field(default_factory=dict)  # see trainer.options.needs
 
     @property
     def title(self) -> str:

@@ -57,6 +57,11 @@ class Job:
     def write(self) -> None:
         trainer.write_text(known_as(self.path), json.dumps(asdict(self), indent=2) + "\n")
 
+    def forget(self) -> None:
+        """Drop its description and its log; its checkpoint stays."""
+        for kind in ("json", "log"):
+            known_as(self.path, kind).unlink(missing_ok=True)
+
     def runs(self) -> bool:
         """Whether the process that was started for it still runs; a child of ours that has ended is reaped."""
         if not self.pid:

@@ -1,4 +1,4 @@
-"""Training processes: start, list, stop, resume, delete. Their one channel is the checkpoint folder.
+"""Training processes: list, start, resume. Their one channel is the checkpoint folder.
 
 A job is described by a file in the person's folder, beside the log of what the process says. It goes on when the page,
 the session or the server ends, and whoever looks later finds it there. A training that a terminal started is a job
@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trainer
 from explorer import processes
-from explorer.job import RUNNING, STARTING, WAITING, Job, known_as, read
+from explorer.job import Job, known_as, read
 from trainer import Checkpoint
 
 PACKAGE = Path(__file__).parent.parent
 SPINS = "3000"  # turns, 0.1 ms, that a thread of GNU's OpenMP waits awake before it leaves its core to others
-LEAVES = 10.0  # seconds that a process which waits is given to end
 
 
 def jobs() -> list[Job]:
@@ -35,7 +33,7 @@ def jobs() -> list[Job]:
     found = [job for job in _described() if job.path.parent == root]
     known = {job.folder for job in found}
     others = [
-        path for path in root.glob("*/") if str(path) not in known and (trainer.is_trained(path) or _broken(path))
+        path for path in root.glob("*/") if str(path) not in known and (trainer.is_trained(path) or is_broken(path))
     ]
     found += [Job(str(path), trainer.waits_for(path) or "") for path in others]
     return sorted(found, key=lambda job: -job.begun)
@@ -45,7 +43,7 @@ def _described() -> list[Job]:
     return [job for path in (trainer.home() / "jobs").glob("*.json") if (job := read(path))]
 
 
-def _broken(folder: Path) -> bool:
+def is_broken(folder: Path) -> bool:
     """Whether a training began there that ended before it had weights."""
     return (folder / "config.json").is_file() and not (folder / "model.safetensors").is_file()
 
@@ -70,7 +68,7 @@ def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto
     Raises ValueError where the name is taken or none, or for a device that is not here; OSError.
     """
     device = str(trainer.choose_device(device))
-    with _one_at_a_time():
+    with one_at_a_time():
         check_name(name)
         folder = trainer.root().resolve() / name
         return _run(folder, device, ["train", model, f"--out={_short(folder)}", *trainer.command_words(options)])
@@ -81,9 +79,9 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
     rate if one is given.
     """
     device = str(trainer.choose_device(device))
-    with _one_at_a_time():
-        _check_idle(checkpoint.path.resolve(), f'"{checkpoint.name}" is being trained already')
-        _check_stages(checkpoint.path.resolve())
+    with one_at_a_time():
+        check_idle(checkpoint.path.resolve(), f'"{checkpoint.name}" is being trained already')
+        check_stages(checkpoint.path.resolve())
         if not trainer.can_go_on(checkpoint.path):
             raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
         asked = [*([f"--steps={more}"] if more else []), *([f"--rate={rate}"] if rate else [])]
@@ -98,12 +96,12 @@ def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), de
     """
     device = str(trainer.choose_device(device))
     base = checkpoint.path.resolve()
-    with _one_at_a_time():
+    with one_at_a_time():
         if not trainer.is_measured(base):  # which leaves the weights as they are
-            _check_idle(base, f'"{checkpoint.name}" is being trained: wait for its end, or stop it first')
-        _check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
+            check_idle(base, f'"{checkpoint.name}" is being trained: wait for its end, or stop it first')
+        check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
         if of_other_weights(checkpoint, name):
-            _remove(base / name)
+            remove(base / name)
         begun = (base / name / "config.json").is_file()
         asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
         return _run(base / name, device, asked)
@@ -126,25 +124,25 @@ def of_stage(checkpoint: Checkpoint, name: str) -> Job | None:
     return read(known_as(folder)) or (Job(str(folder)) if trainer.is_trained(folder) else None)
 
 
-def _check_idle(folder: Path, sentence: str) -> None:
+def check_idle(folder: Path, sentence: str) -> None:
     known = read(known_as(folder))
     if trainer.is_trained(folder) or (known and known.is_alive()):
         raise ValueError(sentence)
 
 
-def _check_stages(folder: Path) -> None:
+def check_stages(folder: Path) -> None:
     """Raise ValueError while something trains in a checkpoint's folder, on top of it."""
-    for stage in {*folder.glob("*/"), *(job.path for job in _jobs_within(folder))}:
-        _check_idle(stage, f'{stage.name} of "{folder.name}" is being trained: stop it first')
+    for stage in {*folder.glob("*/"), *(job.path for job in jobs_within(folder))}:
+        check_idle(stage, f'{stage.name} of "{folder.name}" is being trained: stop it first')
 
 
-def _jobs_within(folder: Path) -> list[Job]:
+def jobs_within(folder: Path) -> list[Job]:
     """The jobs of stages in a checkpoint's folder."""
     return [job for job in _described() if folder in job.path.parents]
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
     """Two windows that start the same: the second one sees what the first one started."""
     import fcntl  # POSIX only
 
@@ -177,7 +175,7 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
                 stderr=out, start_new_session=True,
             )  # fmt: skip
     except OSError:
-        forget(job)
+        job.forget()
         raise
     job = replace(job, pid=process.pid, started=processes.started(process.pid) or "")
     try:
@@ -185,7 +183,7 @@ def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     except OSError:
         process.kill()  # before it has done anything
         process.wait()
-        forget(job)
+        job.forget()
         raise
     process.returncode = 0  # it is reaped by `Job.runs`, and may outlive us: Popen need not warn
     return job
@@ -202,73 +200,6 @@ def threads(device: str) -> int | None:
     return max(1, processes.cores() - 1)
 
 
-# ---- end, delete, order
-
-
-def stop(job: Job) -> None:
-    """Ask it to save and end: by its control file once it runs, or by a signal where that cannot be written. Before it
-    runs there is nothing to save. Raises OSError where it can be told in no way.
-    """
-    now = job.state()
-    if now == RUNNING:
-        try:
-            trainer.send_order(job.path, {"stop": True})
-        except OSError:  # a full disk, or the folder was removed
-            if not job.runs():
-                raise
-            _signal(job)
-    elif now in (WAITING, STARTING):
-        cancel(job)
-
-
-def _signal(job: Job) -> None:
-    if job.runs():
-        with suppress(ProcessLookupError):  # it ended by itself meanwhile
-            os.kill(job.pid, signal.SIGTERM)
-
-
-def cancel(job: Job) -> None:
-    """End a job that waits or starts; what is in its folder stays. One that does not end at once stays known, and so
-    does one that can go on but has no weights.
-    """
-    _signal(job)
-    until = time.monotonic() + LEAVES
-    while job.runs() and time.monotonic() < until:
-        time.sleep(0.05)
-    if not job.is_alive() and not _broken(job.path):
-        forget(job)
-
-
-def forget(job: Job) -> None:
-    """Drop the description and the log of a job; its checkpoint stays."""
-    for kind in ("json", "log"):
-        known_as(job.path, kind).unlink(missing_ok=True)
-
-
-def delete(name: str) -> None:
-    """Remove a checkpoint's folder and what is known of its jobs. Raises ValueError while it or a stage in it is being
-    trained, or for a name that is none.
-    """
-    trainer.check_name(name)
-    folder = trainer.root().resolve() / name
-    with _one_at_a_time():
-        _check_idle(folder, f'"{name}" is being trained: stop it first')
-        _check_stages(folder)
-        if (folder / "config.json").is_file():
-            _remove(folder)
-        for job in (Job(str(folder)), *_jobs_within(folder)):
-            forget(job)
-
-
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     with trainer.alone(folder):
         shutil.rmtree(folder)
-
-
-def move_up(job: Job) -> None:
-    """Let a job that waits take its turn one place earlier."""
-    line = trainer.waiting(job.device)
-    if job.folder in line[1:]:
-        place = line.index(job.folder)
-        line[place - 1 : place + 1] = [line[place], line[place - 1]]
-        trainer.reorder(job.device, line)

@@ -91,17 +91,16 @@ def in_pixels(cloud: Cloud, image: Tensor, k: int, own: int = -1) -> Near:
 
 
 def spread_of(cloud: Cloud, image: Tensor) -> np.ndarray | None:
-    """(d,) the standard deviation of q(z|x) for one image (1, c, h, w), over draws; None where a code is a point."""
-    import torch
-
+    """(d,) the standard deviation of q(z|x) for one image (1, c, h, w), over draws where it has no closed form; None
+    where a code is a point.
+    """
     import trainer
 
     model = cloud.run.model
     if not isinstance(model, trainer.Density):
         return None
     with seeded():
-        drawn, _ = model.infer(image, SPREADS, generator=torch.Generator().manual_seed(0))
-        return model.points({name: values[:, 0] for name, values in drawn.items()}).std(0).numpy()
+        return model.points(model.spread(image, SPREADS))[0].numpy()
 
 
 def _without(rows: np.ndarray, distances: np.ndarray, own: int, k: int) -> Near:

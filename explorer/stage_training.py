@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer import jobs, training_turn, training_watch
+from explorer import ending, jobs, training_turn, training_watch
 from explorer.controls import literal
 from explorer.job import ALIVE, DIED
 from explorer.opened import Run
@@ -47,5 +47,5 @@ def _follow(run: Run, stage: str, before: str) -> None:
         st.rerun()
     training_watch.headline(job, now, job.checkpoint)
     training_turn.undone()
-    st.button("Stop", on_click=training_turn.tried, args=(jobs.stop, job), icon=":material/stop:", key="stage/stop",
+    st.button("Stop", on_click=training_turn.tried, args=(ending.stop, job), icon=":material/stop:", key="stage/stop",
               help="Saves what was learned; it can go on later")  # fmt: skip

@@ -70,8 +70,9 @@ def elbo(config: Config, summary: Summary) -> str:
 
 
 def kept(config: Config, summary: Summary) -> str:
-    """The measured figure that its card shows."""
-    return ", ".join(f"{what} {value}" for what, value in config.measured.items()) + ", test images"
+    """The measured figures that its card shows, of test images all but the codes in use."""
+    said = [f"{what} {value}" for what, value in config.measured.items()]
+    return ", ".join(f"{one}, {'training' if one.startswith('perplexity') else 'test'} images" for one in said)
 
 
 def active(config: Config, summary: Summary) -> str:

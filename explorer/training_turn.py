@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import trainer
-from explorer import curves, jobs
+from explorer import curves, ending
 from explorer.controls import literal
 from explorer.job import RUNNING, STARTING, WAITING
 from explorer.opened import drawing
@@ -32,14 +32,16 @@ def act(job: Job, state: str) -> None:
     ours = job.runs()
     if state == WAITING:
         with st.container(horizontal=True):
-            st.button("Earlier", on_click=tried, args=(jobs.move_up, job), icon=":material/arrow_upward:",
+            st.button("Earlier", on_click=tried, args=(ending.move_up, job), icon=":material/arrow_upward:",
                       help="One place earlier in the line")  # fmt: skip
-            st.button("Cancel", on_click=tried, args=(jobs.cancel, job), icon=":material/close:", disabled=not ours,
+            st.button("Cancel", on_click=tried, args=(ending.cancel, job), icon=":material/close:", disabled=not ours,
                       help="Out of the line; nothing that was trained is lost" if ours else ELSEWHERE)  # fmt: skip
     elif state in (STARTING, RUNNING):
         hears = ours or state == RUNNING  # by then it reads what it is told
         about = "Saves and measures what there is; it can go on later, exactly" if hears else ELSEWHERE
-        st.button("Stop", on_click=tried, args=(jobs.stop, job), icon=":material/stop:", disabled=not hears, help=about)
+        st.button(
+            "Stop", on_click=tried, args=(ending.stop, job), icon=":material/stop:", disabled=not hears, help=about
+        )
 
 
 def tried(what: Callable[[Job], None], job: Job) -> None:

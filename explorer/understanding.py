@@ -10,7 +10,7 @@ import trainer
 from explorer import geometry
 from explorer.opened import Run, seeded
 
-DRAWS = 64  # draws of the posterior that a term is averaged over, and that a spread is measured on
+DRAWS = 64  # draws of the posterior that a term is averaged over, and a spread that has no closed form
 SHOWN = 4  # draws that are shown
 TITLES = {"reconstruction": "Reconstruction", "kl": "KL"}
 
@@ -57,9 +57,9 @@ def understand(run: Run, image: np.ndarray) -> Understood:
         terms = trainer.total(run.model.terms(x.expand(DRAWS, -1, -1, -1), told))
         samples, spread = None, {}
         if isinstance(run.model, trainer.Density):
-            drawn, _ = run.model.infer(x, DRAWS, generator=torch.Generator().manual_seed(0))
-            spread = {part: values[:, 0].std(0).tolist() for part, values in drawn.items()}
-            samples = run.decode({part: values[:SHOWN, 0] for part, values in drawn.items()})
+            drawn, _ = run.model.infer(x, SHOWN, generator=torch.Generator().manual_seed(0))
+            spread = {part: std[0].tolist() for part, std in run.model.spread(x, DRAWS).items()}
+            samples = run.decode({part: values[:, 0] for part, values in drawn.items()})
         figures = [
             *_terms(run, {name: float(values.mean()) for name, values in terms.items()}),
             _figure(run, "PSNR", float(trainer.psnr(x, y)), "dB", "psnr"),

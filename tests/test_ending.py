@@ -19,7 +19,7 @@ from commandline import call
 from trainings import ENDLESS, reaches, until
 
 import trainer
-from explorer import jobs, processes, training_turn
+from explorer import ending, jobs, processes, training_turn
 from explorer.job import DIED, ENDING, FINISHED, RUNNING, STARTING, STOPPED, WAITING, Job, known_as
 from trainer import evaluating, lock, turns
 
@@ -62,7 +62,7 @@ def job_of(folder: Path, process: subprocess.Popen[bytes], begun: float = 1.0) -
 def test_a_whole_checkpoint_whose_resume_is_stopped_early_is_whole(whole: Path) -> None:
     job = jobs.resume(trainer.describe(whole), more=10_000_000)
     assert job.state() == STARTING
-    jobs.stop(job)
+    ending.stop(job)
     assert not job.is_alive() and jobs.jobs() == []
     assert trainer.describe(whole).config.steps_done == 5
 
@@ -75,7 +75,7 @@ def test_a_resume_without_weights_that_is_cancelled_stays_known(places: Path) ->
     with turns.turn("cpu", places / "other"):
         again = jobs.resume(job.checkpoint)  # type: ignore[arg-type]
         reaches(again, WAITING)
-        jobs.cancel(again)
+        ending.cancel(again)
     assert jobs.jobs() == [again] and again.state() == DIED and again.last_words(1).startswith("interrupted")
 
 
@@ -110,10 +110,10 @@ def test_a_stop_that_cannot_be_written_is_a_signal(
     with lock.alone(whole):
         elsewhere = Job(str(whole))
         assert elsewhere.state() == RUNNING
-        training_turn.tried(jobs.stop, elsewhere)
+        training_turn.tried(ending.stop, elsewhere)
         assert "No space left" in said["undone"]  # no process to signal is known
         job = job_of(whole, process)
-        jobs.stop(job)
+        ending.stop(job)
     assert process.wait(60) == -signal.SIGTERM
 
 
@@ -126,7 +126,7 @@ def test_a_process_that_ended_meanwhile_is_no_error(whole: Path, monkeypatch: py
 
     monkeypatch.setattr(Job, "runs", lambda job: True)
     monkeypatch.setattr(os, "kill", gone)
-    jobs._signal(replace(Job(str(whole)), pid=7))
+    ending._signal(replace(Job(str(whole)), pid=7))
     assert asked == [7]
 
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(st, "session_state", said := {})
     monkeypatch.setattr(trainer, "waiting", lambda device: ["/a", "/b"])
     monkeypatch.setattr(trainer, "reorder", lambda *given: (_ for _ in ()).throw(OSError("the disk is full")))
-    training_turn.tried(jobs.move_up, Job("/b", "cpu"))
+    training_turn.tried(ending.move_up, Job("/b", "cpu"))
     assert said == {"undone": "the disk is full"}
 
 
@@ -206,10 +206,10 @@ def test_the_weights_of_now_decide(whole: Path, asked: list[list[str]]) -> None:
 def test_deleting_forgets_the_jobs_of_stages(whole: Path, process: subprocess.Popen[bytes]) -> None:
     job = job_of(whole / "on_top", process)
     with pytest.raises(ValueError, match='on_top of "mine" is being trained: stop it first'):
-        jobs.delete("mine")
+        ending.delete("mine")
     process.kill()
     until(lambda: not job.is_alive())
     neighbour = Job(str(whole.parent / "mine2" / "on_top"))
     neighbour.write()
-    jobs.delete("mine")
+    ending.delete("mine")
     assert not whole.exists() and not known_as(whole / "on_top").exists() and known_as(neighbour.path).exists()

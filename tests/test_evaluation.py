@@ -276,7 +276,7 @@ def test_constant_factors_leave_the_bounds() -> None:
 
 def test_a_negative_seed_is_refused() -> None:
     images, model = cubes()
-    with pytest.raises(ValueError, match="seed came as -1, expected 0 or more"):
+    with pytest.raises(ValueError, match="seed came as -1, expected 0 to 2147483647"):
         evaluating.evaluate(model, images, Asked(samples=3, images=20, seed=-1))
 
 

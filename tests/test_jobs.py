@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from trainings import ENDLESS, QUICK, measured, reaches, until, working_for
 
 import trainer
-from explorer import curves, jobs, processes
+from explorer import curves, ending, jobs, processes
 from explorer.job import (
     DIED,
     ENDING,
@@ -48,8 +48,8 @@ def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
     trainer.send_order(job.path, {"knob": "beta", "value": 9.0})
     until(lambda: any(line.get("beta") == 9.0 for line in job.checkpoint.history()))  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="stop it first"):
-        jobs.delete("one")
-    jobs.stop(job)
+        ending.delete("one")
+    ending.stop(job)
     reaches(job, STOPPED)
     assert jobs.jobs() == [job] == [jobs.find("one")]
     (found,) = trainer.checkpoints()
@@ -58,12 +58,12 @@ def test_a_job_starts_obeys_stops_goes_on_and_ends(places: Path) -> None:
     assert found.config.command.startswith("python -m trainer train beta_vae --out=checkpoints/one --hidden 16 ")
     again = jobs.resume(found)
     until(lambda: measured(again) > done)
-    jobs.stop(again)
+    ending.stop(again)
     reaches(again, STOPPED)
     assert [turn.changed for turn in trainer.checkpoints()[0].config.turned] == [{"beta": 9.0}]
     words = [said for _, said in curves.events(trainer.checkpoints()[0].history())]
     assert words == ["beta = 9", "stopped", "stopped"]
-    jobs.delete("one")
+    ending.delete("one")
     assert not (places / "checkpoints" / "one").exists() and jobs.jobs() == []
 
 
@@ -93,7 +93,7 @@ def test_a_job_that_was_killed_has_died_and_goes_on(places: Path, monkeypatch: p
     again = jobs.resume(checkpoint)
     reaches(again, RUNNING)
     assert "GOMP_SPINCOUNT" not in settings(again)  # it would overrule what a person said
-    jobs.stop(again)
+    ending.stop(again)
     assert reaches(again, STOPPED)
 
 
@@ -126,7 +126,7 @@ def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a checkpoint"):
         jobs.start(name, "vae", QUICK)
     with pytest.raises(ValueError, match="cannot name a checkpoint"):
-        jobs.delete(name)
+        ending.delete(name)
 
 
 def test_what_a_job_says_follows_its_phases(places: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_job_that_goes_on_is_starting_until_it_says_how_far(places: Path) -> N
     seen = []
     until(lambda: seen.append(again.state()) or measured(again) > 30)
     assert STARTING in seen and set(seen) <= {STARTING, WAITING, RUNNING}  # it waits for a moment in an empty line too
-    jobs.stop(again)
+    ending.stop(again)
     until(lambda: seen.append(again.state()) or seen[-1] == STOPPED)
     assert ENDING in seen
 
@@ -176,13 +176,13 @@ def test_a_training_of_a_terminal_is_a_job_too(places: Path) -> None:
     with pytest.raises(ValueError, match="is being trained already"):
         jobs.resume(job.checkpoint)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="stop it first"):
-        jobs.delete("mine")
+        ending.delete("mine")
     with pytest.raises(ValueError, match='called "mine" already'):
         jobs.start("mine", "vae", QUICK)
-    jobs.stop(job)
+    ending.stop(job)
     assert process.wait(90) == 0
     assert jobs.jobs() == [] and job.state() == STOPPED
-    jobs.delete("mine")
+    ending.delete("mine")
     assert not folder.exists()
 
 
@@ -207,7 +207,7 @@ def test_a_training_of_a_terminal_that_was_killed_early_is_listed_and_goes_on(pl
     again = jobs.find("mine")
     assert again and again.pid
     reaches(again, RUNNING)
-    jobs.stop(again)
+    ending.stop(again)
     reaches(again, STOPPED)
 
 
@@ -240,7 +240,7 @@ def test_two_folders_of_checkpoints_share_a_name(places: Path, monkeypatch: pyte
     second = jobs.start("same", "pca", {"data": "digits", "latents": 3}, device="cpu")
     assert jobs.jobs() == [second]
     reaches(second, FINISHED)
-    jobs.delete("same")
+    ending.delete("same")
     assert first.path.is_dir() and first.last_words().startswith("wrote ")
     monkeypatch.setenv("CHECKPOINTS", str(places / "checkpoints"))
     assert jobs.jobs() == [first]

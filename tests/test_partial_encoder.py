@@ -46,9 +46,9 @@ def test_the_folder_says_what_it_is_worth(base: Path) -> None:
     assert set(weights_of(base / "partial_encoder")) == set(found.state_dict())
     assert not any(name.startswith("base") for name in found.state_dict())
     arrays = trainer.load_summary(base / "partial_encoder").arrays
-    kl = float(arrays["figures/KL(q(z|x) ‖ r(z|visible))"])
+    kl = float(arrays["mean/kl_to_r"])
     assert 0 < kl < 3
-    ours, priors = (float(arrays[f"figures/effective draws of 1,000 from {name}"]) for name in ("it", "the prior"))
+    ours, priors = (float(arrays[f"figures/effective draws of 1,000 from {name}"]) for name in ("r", "the prior"))
     assert 1 <= priors < ours / 1.5
     card = (base / "partial_encoder" / "README.md").read_text()
     assert "quadrants, boxes, pixels" in card and "ELBO" not in card

@@ -154,7 +154,7 @@ def test_a_partial_encoder_proposes_better_than_the_prior(stage: trainer.Checkpo
     model = trainer.load(stage.path.parent)
     assert "partial_encoder" in model.stages and model.refused == []
     figures = trainer.load_summary(stage.path).arrays
-    ours, priors = (figures[f"figures/effective draws of 1,000 from {name}"] for name in ("it", "the prior"))
+    ours, priors = (figures[f"figures/effective draws of 1,000 from {name}"] for name in ("r", "the prior"))
     assert ours > 3 * priors
     assert stage.config.command in (stage.path / "README.md").read_text()
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from trainings import measured, reaches, until
 
 import trainer
-from explorer import jobs
+from explorer import ending, jobs
 from explorer.job import RUNNING, STOPPED
 
 STAGE = "code_prior"
@@ -41,7 +41,7 @@ def test_a_prior_is_trained_from_the_page_stopped_there_and_used(places: Path) -
     with pytest.raises(ValueError, match='code_prior of "coded" is being trained'):
         jobs.start_stage(trainer.describe(out), STAGE)
     with pytest.raises(ValueError, match="stop it first"):
-        jobs.delete("coded")
+        ending.delete("coded")
     page.button(key="stage/stop").click().run()
     reaches(job, STOPPED)
     model = trainer.load(out)

@@ -13,7 +13,7 @@ from commandline import REPOSITORY, environment
 from trainings import ENDLESS, reaches, until
 
 import trainer
-from explorer import jobs
+from explorer import ending, jobs
 from explorer.job import (
     RUNNING,
     WAITING,
@@ -29,9 +29,9 @@ def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None
         reaches(job, WAITING)
     assert set(trainer.waiting("cpu")) == {second.folder, third.folder, fourth.folder}
     trainer.reorder("cpu", [second.folder, third.folder, fourth.folder])
-    jobs.move_up(third)
+    ending.move_up(third)
     assert trainer.waiting("cpu") == [third.folder, second.folder, fourth.folder]
-    jobs.cancel(second)
+    ending.cancel(second)
     until(lambda: trainer.waiting("cpu") == [third.folder, fourth.folder])
     assert jobs.find("second") is None and not (places / "checkpoints" / "second").exists()
     os.kill(first.pid, signal.SIGKILL)  # the system releases its lock

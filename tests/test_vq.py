@@ -277,7 +277,8 @@ def test_a_trained_folder_opens_with_what_was_counted(tmp_path: Path) -> None:
     found = summary.codes["codes"]
     assert np.array_equal(found.counts, torch.nn.functional.one_hot(codes, 24).sum(0).numpy())
     text = (out / "README.md").read_text()
-    assert f"{found.used} of 24 codes of `codes` are in use, perplexity {found.perplexity:.1f}" in text
+    used = f"{found.used} of 24 codes of `codes` are in use on training images"
+    assert f"{used}, perplexity {found.perplexity:.1f}" in text
     assert "bits per dimension" not in text
     assert trainer.describe(out).config.measured["perplexity of codes"] == f"{found.perplexity:.0f} of 24"
     torch.testing.assert_close(model.frequency.sum(-1), torch.ones(4, 4), rtol=0, atol=2e-3)

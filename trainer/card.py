@@ -106,7 +106,7 @@ def weights_line(config: Config) -> list[str]:
     if config.half_shift is None:
         return [f"Weights: {config.weights}."] if config.weights != "float32" else []
     if config.weights == "float16":
-        return [f"Weights: float16; that moves the mean of the test terms by {config.half_shift:.4f}."]
+        return [f"Weights: float16; that moves the mean of the test terms by {config.half_shift:.4f} of their unit."]
     return [f"Weights: float32, since float16 would move the mean of the test terms by {config.half_shift:.4f}."]
 
 
@@ -178,8 +178,9 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         shown = ", ".join(f"{dimension_name(part, int(i))} {values[i]:z.2f}" for i in order if active[i])
         change = "squared change of the decoded image from −1 to 1, summed over pixels"
         if has_kl:
+            carried = f"; their mean KL in nats: {shown}" if shown else ""
             lines.append(
-                f"* {active.sum()} of {len(active)} dimensions of `{part}` are active; mean KL in nats: {shown}"
+                f"* {active.sum()} of {len(active)} dimensions of `{part}` are active on training images{carried}"
             )
         else:
             lines.append(f"* {len(active)} dimensions of `{part}`; {change}: {shown}")
@@ -201,7 +202,7 @@ def code_lines(model: LatentModel, summary: Summary) -> list[str]:
     for part, found in summary.codes.items():
         bits = f"{found.bits_uniform:,.0f} bits where all codes are alike, {found.bits_empirical:,.0f}"
         lines.append(
-            f"* {found.used:,} of {len(found.usage):,} codes of `{part}` are in use, perplexity "
+            f"* {found.used:,} of {len(found.usage):,} codes of `{part}` are in use on training images, perplexity "
             f"{found.perplexity:.1f}; "
             f"an image takes {bits} by how often each stands at its place"
         )

@@ -131,19 +131,19 @@ def _list() -> None:
     """The models, data sets and checkpoints there are."""
     print("models")
     for name in models.names():
-        print(f"  {name:14} {models.about(name)}")
+        print(f"  {name:18} {models.about(name)}")
     print("stages, on top of a model")
     for name in stages.names():
-        print(f"  {name:14} {stages.about(name)}")
+        print(f"  {name:18} {stages.about(name)}")
     print("data sets")
     for name in data.names():
         missing = "" if data.is_here(name) else f" Not here yet: python -m trainer fetch {name}"
-        print(f"  {name:14} {data.about(name, whole=False)}{missing}")
+        print(f"  {name:18} {data.about(name, whole=False)}{missing}")
     print(f"checkpoints in {checkpoint.root().name}")
     for found in checkpoint.checkpoints():
         on_top = "".join(f" + {stage.name}" for stage in found.stages)
         what = f"{found.config.model}{on_top} on {found.config.data.title}"
-        print(f"  {found.name:22} {what}, {found.config.trained:%Y-%m-%d}")
+        print(f"  {found.name:26} {what}, {found.config.trained:%Y-%m-%d}")
 
 
 def _show(folder: tyro.conf.Positional[Path], /) -> None:

@@ -55,9 +55,11 @@ def evaluate(model: LatentModel, images: Images, asked: Asked, digest: str = "",
     """Measure a model on test images, drawn by the seed where not all are asked for; fewer than asked for where there
     are no more. Raises ValueError for what cannot be answered.
     """
-    for name, value, least in (("samples", asked.samples, 1), ("images", asked.images, 2), ("seed", asked.seed, 0)):
+    for name, value, least in (("samples", asked.samples, 1), ("images", asked.images, 2)):
         if value < least:
             raise ValueError(f"{name} came as {value}, expected {least} or more")
+    if not 0 <= asked.seed < 2**31:
+        raise ValueError(f"seed came as {asked.seed}, expected 0 to {2**31 - 1}")
     if len(images) < 2:
         raise ValueError(f'"{images.name}" has {len(images)} test images, expected 2 or more: one gives no error')
     model.eval()

@@ -24,7 +24,7 @@ from trainer.tensorboard import Events
 from trainer.train import TrainOptions, start
 from trainer.trainable import Trainable
 
-HALF_COSTS_AT_MOST = 0.05  # nats of ELBO
+HALF_COSTS_AT_MOST = 0.05  # of the unit of the mean of the test terms
 
 
 def fit(

@@ -271,6 +271,16 @@ class Density:
         """Mean and log-variance, each (b, d), where q(z|x) is one Gaussian with a diagonal covariance; else None."""
         return None
 
+    def spread(self, x: Tensor, draws: int) -> Latent:
+        """The standard deviation of each part of q(z|x), (b, d): exactly where `diagonal` is known, or else of draws,
+        by seed 0.
+        """
+        drawn, _ = self.infer(x, draws, generator=torch.Generator().manual_seed(0))  # (s, b, …)
+        if (known := self.diagonal(x)) is None:
+            return {part: values.std(0) for part, values in drawn.items()}
+        stds = (0.5 * known[1]).exp().split([values.shape[2] for values in drawn.values()], dim=1)
+        return dict(zip(drawn, stds, strict=True))
+
     def linear(self) -> LinearGaussian | None:
         """W, b and σ² where p(z) = N(0, I) and p(x|z) = N(W z + b, σ² I); else None."""
         return None

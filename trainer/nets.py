@@ -29,7 +29,7 @@ class NetOptions(Options):
     """Which net the encoder and the decoder are."""
 
     net: Literal["mlp", "conv"] = Field(
-        "mlp", description="mlp: fully connected; conv: stride-2 convolutions (Burgess et al. 2018), for 32x32 and up"
+        "mlp", description="mlp: fully connected; conv: stride-2 convolutions (Burgess et al. 2018)"
     )
     hidden: Widths = Field(
         (256, 256),

@@ -39,7 +39,7 @@ class Run(Options):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     threads: int | None = Field(None, ge=1, le=1024, description="threads on the CPU instead of one per core")
-    half: bool = Field(False, description="store the weights as float16, if that moves the ELBO by less than 0.05 nats")
+    half: bool = Field(False, description="store the weights as float16, if the test terms move by less than 0.05")
     note: str = Field("", description="a sentence for the model card")
     tensorboard: bool = Field(False, description="write TensorBoard event files beside the history")
     queue: bool = Field(False, description="wait until the trainings that were queued before are done with the device")

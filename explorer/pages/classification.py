@@ -36,7 +36,7 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
         errors, labels = own.errors, own.labels
         st.metric(
             "Test error", f"{errors.rate:.2f} %",
-            help="Images whose most probable class by q(y|x) is not their label, of all test images",
+            help="Test images with a label, up to 10,000, whose most probable class by q(y|x) is another one",
         )  # fmt: skip
         low, high = errors.interval
         told = f"{labels:,} labels" if labels else "the label of every image"

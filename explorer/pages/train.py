@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 import trainer
-from explorer import controls, jobs, training_form, training_turn, training_watch
+from explorer import controls, ending, jobs, training_form, training_turn, training_watch
 from explorer.job import ALIVE, Job
 from trainer import Checkpoint
 
@@ -98,7 +98,7 @@ def _resume(checkpoint: Checkpoint, more: int, rate: float | None) -> None:
 
 def _delete(name: str) -> None:
     try:
-        jobs.delete(name)
+        ending.delete(name)
     except (ValueError, OSError) as error:
         st.error(controls.literal(str(error)))
         return

@@ -55,8 +55,9 @@ class SemiSupervisedOptions(CVAEOptions):
         0.1, ge=0, le=1e6, description="weight w of the mean −log q(y|x) of the images whose class is told"
     )
     warm_up: int = Field(
-        500, ge=0, le=100_000_000, description="first steps, in which the classifier learns from the told images alone"
+        500, ge=0, le=100_000_000, description="first steps, in which told images alone teach the classifier"
     )
+    channels: int = Field(32, ge=1, le=512, description="channels of each convolution of either net; conv only")
     dropout: float = Field(0.5, ge=0, le=0.9, description="share of the classifier's units that is 0 while training")
 
 

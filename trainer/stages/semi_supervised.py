@@ -29,6 +29,8 @@ class LatentOptions(SemiSupervisedOptions):
 
     net: Literal["mlp"] = Field("mlp", description="a latent has no rows and columns")
     classifier_net: Literal["mlp"] = Field("mlp", description="a latent has no rows and columns")
+    channels: Literal[32] = Field(32, description="has no effect: a latent has no rows and columns")
+    binarise: Literal["none"] = Field("none", description="a latent has no grey")
     likelihood: Literal["gaussian", "learned"] = Field(
         "learned", description="p(z1|z,y): gaussian with the std below; learned: its std learned"
     )
