@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
@@ -34,6 +35,18 @@ def test_bounds_rise_to_the_exact_value() -> None:
     assert values == sorted(values) and found.exact is not None
     assert values[-1] == pytest.approx(found.exact, abs=5 * found.posterior[-1].error + 0.01)
     assert found.prior[-1].value < found.exact - 1 and found.prior[-1].ess < 20 < found.posterior[-1].ess
+
+
+@pytest.mark.parametrize("name", ["cvae-mnist", "semi-supervised-mnist"])
+def test_a_class_that_is_not_told_is_inferred_and_the_page_says_so(name: str) -> None:
+    """Summed over the classes as it is; the bound that the class is given for is another number."""
+    run, said = opened(name), bound.setting(opened(name))
+    assert said.startswith("Bounds on log p(x) in nats, the class inferred") and "given the class" not in said
+    x = torch.from_numpy(image(run)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        each = [trainer.bounds(run.model, x, [500], None, {"y": torch.tensor([y])})[0].value.item() for y in range(10)]
+    found = bound.bounds(run, image(run), 500, iter)
+    assert found.posterior[-1].value == pytest.approx(np.logaddexp.reduce(each) - np.log(10), abs=1.0)
 
 
 def test_progress_goes_through_both_kinds_of_draws() -> None:

@@ -245,8 +245,8 @@ def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pyt
 @pytest.mark.parametrize(("arguments", "named"), [
     (("train", "beta_vae", "--out", "x", "--bata", "2"), "--beta"),
     (("train", "beta-vae", "--out", "x"), 'Did you mean "beta_vae"'),
-    (("train", "vae", "--out", "x", "--latents", "0"), "greater than or equal to 1"),
-    (("train", "vae", "--out", "x", "--rate", "7"), "less than or equal to 1"),
+    (("train", "vae", "--out", "x", "--latents", "0"), "expected 1 or more"),
+    (("train", "vae", "--out", "x", "--rate", "7"), "expected 1 or less"),
     (("train", "vae", "--out", "x", "--data", "digitz"), 'Did you mean "digits"'),
     (("train", "vae", "--out", "x", "--size", "5000"), "size=5000 does not fit"),
     (("train", "vae", "--out", "x", "--device", "tpu"), 'device "tpu" is not on this machine'),

@@ -23,6 +23,7 @@ from trainer.stages.code_prior import CodePrior
 from trainer.state import saved_step
 from trainer.step import Step
 from trainer.train import TrainOptions, batches, evaluate, start
+from trainer.train_command import report
 from trainer.trainable import NOTHING
 
 SMALL = ["--width", 16, "--layers", 1, "--heads", 2, "--batch", 32, "--device", "cpu"]
@@ -133,6 +134,21 @@ def test_list_and_show_name_the_stages(
     assert f"On top: code_prior, prior {bits}" in capsys.readouterr().out
     assert call("show", staged / "code_prior") == 0
     assert capsys.readouterr().out.startswith("# digits-vq/code_prior")
+
+
+def test_what_was_written_is_looked_at_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The app is told the folder of checkpoints, unless it opens that one anyway; a stage lies one folder deeper."""
+    base, stage = tmp_path / "my own" / "vq", tmp_path / "my own" / "vq" / "code_prior"
+    stage.mkdir(parents=True)
+    (base / "config.json").touch()
+    for folder in (base, stage):
+        report(folder, finished=True)
+        assert capsys.readouterr().out.endswith(f"CHECKPOINTS='{tmp_path}/my own' streamlit run app.py\n")
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "my own"))
+    report(stage, finished=True)
+    assert capsys.readouterr().out.endswith("Look at it: streamlit run app.py\n")
 
 
 def test_a_stage_is_measured_anew(staged_copy: Path) -> None:

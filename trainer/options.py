@@ -8,6 +8,17 @@ from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+EXPECTED = {  # by pydantic's name of what is wrong, with its bound
+    "greater_than_equal": "{} or more",
+    "greater_than": "more than {}",
+    "less_than_equal": "{} or less",
+    "less_than": "less than {}",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+}
+
 
 def needs(**others: list[str]) -> dict[str, Any]:
     """For `Field(json_schema_extra=...)`: the option has an effect only while each of `others` is one of its values.
@@ -52,5 +63,8 @@ class Options(BaseModel):
             near = difflib.get_close_matches(field, cls.model_fields, n=1)
             hint = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(cls.model_fields)}."
             return f'there is no option "{field}".{hint}'
+        if problem["type"] in EXPECTED:
+            bounds = (f"{bound:,}".removesuffix(".0") for bound in problem.get("ctx", {}).values())
+            return f"{field} came as {problem['input']!r}, expected " + EXPECTED[problem["type"]].format(*bounds)
         message = problem["msg"].removeprefix("Value error, ")
         return f"{field} came as {problem['input']!r}: {message}" if field else message

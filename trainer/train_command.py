@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -206,11 +207,18 @@ def taken(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
     return values, rest
 
 
+def app_on(folder: Path) -> str:
+    """The command that opens the app on a folder of checkpoints, which need not be the one that it opens untold."""
+    is_usual = folder.resolve() == checkpoint.root().resolve()
+    return "streamlit run app.py" if is_usual else f"CHECKPOINTS={shlex.quote(str(folder))} streamlit run app.py"
+
+
 def report(folder: Path, finished: bool) -> None:
     """Say what a training left, and what can be done with it; of several processes the first one says it."""
     if distributed.rank() > 0:
         return
     if finished:
-        print(f"wrote {folder}. Look at it: streamlit run app.py")
+        parents = Path(os.path.abspath(folder)).parents  # the first may be what a stage stands on
+        print(f"wrote {folder}. Look at it: {app_on(next(p for p in parents if not (p / 'config.json').exists()))}")
     else:
         print(f"stopped; {folder} is saved and opens as it is. To go on: python -m trainer resume {folder}")

@@ -14,7 +14,7 @@ from explorer.run import kept
 TITLE = "Bound"
 ICON = ":material/vertical_align_top:"
 NEEDS = "one"
-FITS = "bounds the likelihood of pictures"
+FITS = "bounds the likelihood of pictures, where a model has a density p(x, z)"
 PICTURE, SAMPLE = "A picture", "A sample of the model"
 ON = {"on": True, "off": False}
 
