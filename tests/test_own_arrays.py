@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from own import all_of, kept, picture
+from own import all_of, folder_of, kept, picture
+from PIL import Image
+from scripts import form_of_a_training
+from streamlit.testing.v1 import AppTest
 
 from trainer import data
 
@@ -77,12 +82,23 @@ def test_the_layout_of_dsprites(tmp_path: Path) -> None:
         ({"pictures": stack()}, "has the keys pictures; expected images"),
         ({"images": stack(3)}, "has 3 images; at least 10"),
         ({"images": stack().astype(np.float32)}, "floats run from 0 to 25.*expected 0 to 1"),
-        ({"images": np.full((20, 12, 12), np.nan, np.float32)}, "expected 0 to 1"),
+        ({"images": np.full((20, 12, 12), np.nan, np.float32)}, "holds NaN or infinite values, expected floats"),
+        ({"images": np.full((20, 12, 12), np.inf, np.float32)}, "holds NaN or infinite values"),
         ({"images": stack().astype(np.int64)}, "came as int64, expected uint8"),
         ({"images": np.zeros((20, 12, 12, 5), np.uint8)}, r"came as \(20, 12, 12, 5\), expected"),
         ({"images": np.zeros((20, 300, 300), np.uint8)}, "300×300 pixels; sides from 8 to 128"),
         ({"images": stack(), "labels": np.arange(7)}, r"labels.*int64 \(7,\), expected \(20,\)"),
-        ({"images": stack(), "labels": np.array([{}] * 20)}, "labels.*cannot be read"),
+        ({"images": stack(), "labels": np.array([{}] * 20)},
+         r"labels of .* holds Python objects, which are never read: save labels.astype\(str\) or labels.astype\(int\)"),
+        ({"images": stack(), "labels": np.full(20, 1.5)}, "labels.*holds 1.5, expected whole numbers or texts"),
+        ({"images": stack(), "labels": np.full(20, np.nan, np.float16)}, "labels.*holds nan, expected whole numbers"),
+        ({"images": stack(), "labels": np.full(20, 1e300)}, r"labels.*holds 1e\+300, expected whole numbers"),
+        ({"images": stack(), "labels": np.zeros(20, complex)},
+         r"complex128 \(20,\), expected \(20,\) of whole numbers or texts"),
+        ({"images": stack(), "labels": np.full(20, b"\xff")}, "names that are no texts in UTF-8"),
+        ({"images": stack(), "labels": np.full(20, 2**31, np.uint32).view("U1")}, "names that are no texts"),
+        ({"images": stack(), "labels": np.zeros(20, int), "class_names": np.full(100_001, "a")},
+         r"class_names.*\(100001,\), expected \(k,\) of texts, k up to 100,000"),
         ({"images": np.array([{}] * 20)}, "images.*came as object"),
         ({"images": stack(), "labels": np.zeros(20, int), "class_names": np.array("cat")}, r"class_names.*\(k,\)"),
         ({"images": stack(), "labels": np.arange(20) % 3 - 1, "class_names": np.array(["a", "b"])},
@@ -93,6 +109,8 @@ def test_the_layout_of_dsprites(tmp_path: Path) -> None:
         ({"train_images": stack(), "test_images": np.zeros((20, 16, 16), np.uint8)},
          r'"own.npz" has train_images of 1 × 12 × 12, test_images of 1 × 16 × 16'),
         ({"train_images": stack(), "test_images": stack(channels=3)}, "test_images of 3 × 12 × 12"),
+        ({"train_images": stack(), "train_labels": np.zeros(20, int), "test_images": stack(),
+          "test_labels": np.zeros(7, int)}, r"test_labels.*int64 \(7,\), expected \(20,\)"),
     ],
 )  # fmt: skip
 def test_an_npz_that_is_no_such_set_says_why(
@@ -103,6 +121,112 @@ def test_an_npz_that_is_no_such_set_says_why(
     with pytest.raises(ValueError, match=message):
         data.load(str(path))
     assert not [name for name in kept(home) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.arange(20.0) % 3, ("0", "1", "2")),
+        ((np.arange(20) % 3).astype(np.float16), ("0", "1", "2")),
+        (np.array(["é".encode(), b"cat", b"dog"])[np.arange(20) % 3], ("cat", "dog", "é")),
+    ],
+    ids=["float64", "float16", "bytes"],
+)
+def test_labels_that_are_whole_numbers_or_texts_are_classes(
+    tmp_path: Path, labels: np.ndarray, names: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "own.npz", images=stack(), labels=labels)
+    train = data.load(str(tmp_path / "own.npz"))
+    assert train.class_names == names and train.labels is not None
+    written = [name.decode() if isinstance(name, bytes) else f"{name:g}" for name in labels.tolist()]
+    rows = data.part_of(20, "train", None, "x").tolist()
+    assert [names[label] for label in train.labels.tolist()] == [written[row] for row in rows]
+
+
+def npz_of(path: Path, how: int = zipfile.ZIP_DEFLATED, **members: bytes | np.ndarray) -> str:
+    """An .npz file whose members are arrays or any bytes at all."""
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for key, held in members.items():
+            with archive.open(f"{key}.npy", "w") as member:
+                member.write(held) if isinstance(held, bytes) else np.save(member, held)
+    return str(path)
+
+
+def said(shape: tuple[int, ...], descr: str = "<i8") -> bytes:
+    """The header of an array."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+ZEROS = bytes(30_000_000)  # 30 kB in an archive
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ({"labels": said((10**13,))}, r"labels of .* ends too early: its header says int64 \(10000000000000,\)"),
+        ({"labels": said((20,), "<U500000000")}, "labels of .* ends too early"),
+        ({"labels": said((len(ZEROS) // 8,))}, r"labels.*int64 \(3750000,\), expected \(20,\)"),
+        ({"labels": said((20,), f"<U{len(ZEROS) // 80}")}, "labels of .* takes 0.03 GB, expected 0.01 GB"),
+        ({"labels": said((20,), "|O")}, "labels of .* holds Python objects"),
+        ({"labels": b"\x93NUMPY\x02\x00" + struct.pack("<I", len(ZEROS))}, "labels of .* cannot be read"),
+        ({"labels": said((20,), "|b1") + bytes(20), "class_names": said((len(ZEROS) // 4,), "<U1")}, "k up to 100,000"),
+        ({"images": said((10**13, 8, 8), "|u1")}, "images of .* ends too early"),
+        ({"images": said((2**58, 8, 8), "|u1")}, "images of .* ends too early"),
+        ({"images": said((len(ZEROS), 1, 1), "|u1")}, "1×1 pixels; sides from"),
+    ],
+    ids=["labels", "texts", "many labels", "long texts", "objects", "header", "names", "images", "overflow", "sides"],
+)  # fmt: skip
+def test_no_more_is_read_than_the_header_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heads: dict[str, bytes], message: str
+) -> None:
+    path = npz_of(tmp_path / "own.npz", **{"images": stack(), **{key: head + ZEROS for key, head in heads.items()}})
+    monkeypatch.setattr("trainer.data._member.HELD", 10_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        data.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_the_form_says_what_is_wrong_with_a_file(tmp_path: Path, places: Path) -> None:
+    np.save(tmp_path / "arr.npy", stack())
+    Image.new("L", (30, 40)).save(folder_of(tmp_path / "pets") / "cat" / "zzz.png")
+    npz_of(tmp_path / "own.npz", images=stack(), labels=said((10**13,)))
+    page = AppTest.from_function(form_of_a_training, default_timeout=60)
+    page.session_state["train/data"] = "a folder or file of yours"
+    wrong = {"own.npz": "labels of", "arr.npy": "is a file, expected a folder", "pets": "side 64 "}
+    for name, sentence in wrong.items():
+        page.session_state["train/path"] = str(tmp_path / name)
+        page.run()
+        assert not page.exception and sentence in page.error[0].value
+
+
+def test_what_follows_the_images_is_not_unpacked(tmp_path: Path) -> None:
+    path = npz_of(tmp_path / "own.npz", images=said((20, 12, 12), "|u1") + stack().tobytes() + ZEROS)
+    tracemalloc.start()
+    found = all_of(Path(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.sum() == pytest.approx(stack().sum() / 255, rel=1e-4)
+    assert peak < 5e6
+
+
+def test_what_unpacks_without_a_limit_is_refused(tmp_path: Path) -> None:
+    path = npz_of(tmp_path / "own.npz", zipfile.ZIP_BZIP2, images=stack(), labels=bytes(100))
+    with pytest.raises(ValueError, match=r"images of .* in another way than np.savez_compressed"):
+        data.load(path)
+
+
+def test_a_set_that_memory_does_not_hold_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise MemoryError
+
+    path = npz_of(tmp_path / "own.npz", images=stack(), labels=np.zeros(20, int))
+    monkeypatch.setattr("trainer.data._npz.array", full)
+    with pytest.raises(OSError, match='not enough memory for data set "own.npz"'):
+        data.load(path)
 
 
 def test_a_truncated_npz_and_a_liar(tmp_path: Path, home: Path) -> None:

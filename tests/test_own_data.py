@@ -14,6 +14,7 @@ from test_uploads import ODD_EXIF, png
 
 import trainer
 from trainer import data
+from trainer.card import data_line
 from trainer.checkpoint import describe
 from trainer.commands import run
 
@@ -116,10 +117,12 @@ def test_a_png_that_lacks_rows_is_refused(tmp_path: Path) -> None:
     [
         (lambda path: None, "0 images; at least 10"),
         (lambda path: folder_of(path, 1, ()), "has 1 image; at least 10 are needed"),
-        (lambda path: _add(folder_of(path, 12, ()), (30, 40)), r"2 sizes.*12×12 \(12\), 40×30 \(1\).*--side 64"),
+        (lambda path: _add(folder_of(path, 12, ()), (30, 40)),
+         r"2 sizes.*12×12 \(12\), 40×30 \(1\).*: side 64 \(--side 64"),
         (lambda path: _truncate(folder_of(path, 12, ()) / "003.png"), 'image "003.png".*cannot be read.*mend or'),
         (lambda path: _write(folder_of(path, 12, ()) / "zz.png", b"no"), 'image "zz.png".*cannot be read'),
-        (lambda path: [_add(path, (200, 150), f"{i}.png") for i in range(10)], "150×200 pixels.*--side 128"),
+        (lambda path: [_add(path, (200, 150), f"{i}.png") for i in range(10)],
+         r"150×200 pixels.*; side 128 \(--side 128"),
     ],
     ids=["empty", "one", "sizes", "truncated", "no image", "too large"],
 )  # fmt: skip
@@ -176,11 +179,16 @@ def test_side_brings_a_folder_to_one_size(tmp_path: Path) -> None:
         data.load("digits", side=16)
 
 
-def test_paths_that_lead_nowhere() -> None:
+def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match='no folder "nowhere/at/all"'):
         data.load("nowhere/at/all")
     with pytest.raises(FileNotFoundError, match='no file "nowhere.npz"'):
         data.load("nowhere.npz")
+    monkeypatch.chdir(tmp_path)
+    np.save("arr.npy", np.zeros((20, 12, 12), np.uint8))
+    for name in ("arr.npy", "./arr.npy", str(tmp_path / "arr.npy")):
+        with pytest.raises(ValueError, match=r'^"arr.npy" is a file, expected a folder .*, or an .npz file \(np.savez'):
+            data.load(name)
     assert not data.is_here("nowhere/at/all")
     assert data.is_here("digits")
 
@@ -225,8 +233,13 @@ def test_the_command_line_trains_on_a_folder(tmp_path: Path, capsys: pytest.Capt
     assert (found.config.shape, found.config.data.side) == ((1, 16, 16), 16)
     assert found.config.data.class_names == ["cat", "dog"]
     assert len(found.config.data.load("train")) == 37
-    assert "A folder of images" in (out / "README.md").read_text(encoding="utf-8")
     assert found.config.data.title == "pets" and found.config.data.name == str(path)
-    assert str(tmp_path) not in (out / "README.md").read_text(encoding="utf-8")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert card.splitlines()[-1] == "Data: `pets`, a person's own: images of 1 × 16 × 16, 2 classes."
+    assert str(tmp_path) not in card
+    found.config.data.size, found.config.data.class_names = 30, []
+    assert data_line(found.config) == "Data: `pets`, a person's own: 30 images of 1 × 16 × 16."
+    found.config.shape, found.config.data.rate = (1, 1, 4096), 8000
+    assert data_line(found.config).endswith("own: 30 waveforms of 4,096 samples, 8,000 a second.")
     run(["fetch", "digits"])
     assert "digits is here: 1,618 images to train on, 179 images to test on" in capsys.readouterr().out

@@ -18,9 +18,10 @@ def card(name: str, config: Config, model: LatentModel, summary: Summary, figure
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     from_file = f" (from {config.model_file})" if config.model_file else ""
+    learned = f"{config.parameters:,} parameters, {config.steps_done:,} steps"
     about = (
         f"A `{config.model}`{from_file} on `{config.data.title}`{size}, images of {' × '.join(map(str, config.shape))} "
-        f"(channels × height × width), {config.parameters:,} parameters, {config.steps_done:,} steps."
+        f"(channels × height × width), {'fitted without gradient steps' if model.closed_form else learned}."
     )
     found = [
         *(f"* {what}: {value:.2f} {unit}" for what, (value, unit) in figures.items()),
@@ -52,9 +53,21 @@ def laid_out(
         "",
         *found,
         "",
-        "Data: " + data.about(config.data.name),
+        data_line(config),
     ]
     return "\n".join(lines) + "\n"
+
+
+def data_line(config: Config) -> str:
+    """What the data are; a person's own by what the config knows of them, without their path."""
+    of, (c, h, w) = config.data, config.shape
+    if not data.is_path(of.name):
+        return f"Data: {data.about(of.name)}"
+    some = f"{of.size:,} " if of.size else ""
+    what = f"waveforms of {w:,} samples, {of.rate:,} a second" if of.rate else f"images of {c} × {h} × {w}"
+    count = len(of.class_names)
+    classes = f", {count:,} class{'' if count == 1 else 'es'}" if count else ""
+    return f"Data: `{of.title}`, a person's own: {some}{what}{classes}."
 
 
 def training_lines(config: Config) -> list[str]:

@@ -121,8 +121,8 @@ def names() -> list[str]:
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set's name is the path of a person's own: a folder of images or an .npz file."""
-    return name not in names() and (os.sep in name or "/" in name or name.endswith(".npz") or Path(name).is_dir())
+    """Whether a data set's name is a path, as that of a person's own folder or .npz file is."""
+    return name not in names() and (os.sep in name or "/" in name or name.endswith(".npz") or Path(name).exists())
 
 
 def _reader(name: str) -> str:
@@ -153,9 +153,12 @@ def load(
     `size` keeps that many images, drawn once by a fixed seed; `side` brings the images of a folder to side × side.
     Of the training split models are told `labels` labels only, as many of each class, drawn by `seed`. Raises
     ValueError for an unknown name (and says the nearest), a size or labels that the set does not have, or files that
-    are no such set; OSError where it cannot be fetched or read.
+    are no such set; OSError where it cannot be fetched or read, or is too large for the memory.
     """
-    images = _load(name, split, size, side)
+    try:
+        images = _load(name, split, size, side)
+    except MemoryError:
+        raise OSError(f'there is not enough memory for data set "{Path(name).name}"') from None
     if labels is not None and split == "train":
         if images.labels is None:
             raise ValueError(f'labels came as {labels:,}, but data set "{images.name}" has none')

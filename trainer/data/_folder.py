@@ -28,6 +28,11 @@ def load(path: Path, split: Split, size: int | None, side: int | None) -> Images
     `side` crops and resizes every image to side × side; without it all must have one size. Transparent pixels become
     white. Raises ValueError, or OSError, that says what to do, for what is no such folder.
     """
+    if path.is_file():
+        raise ValueError(
+            f'"{path.name}" is a file, expected a folder of images or WAV files, or an .npz file '
+            '(np.savez("set.npz", images=...) writes one)'
+        )
     if not path.is_dir():
         raise FileNotFoundError(f'there is no folder "{path}"')
     path = path.resolve()  # "." has no name
@@ -86,11 +91,16 @@ def _common_shape(path: Path, files: list[Path], side: int | None) -> tuple[int,
         more = ", …" if len(sizes) > 3 else ""
         raise ValueError(
             f'"{path.name}" holds images of {len(sizes):,} sizes, height × width: {found}{more}. Bring them to one '
-            "size: --side 64 crops and resizes each to 64×64"
+            f"size: {_side(64)} crops and resizes each to 64×64"
         )
     (h, w), _ = sizes.most_common(1)[0]
-    check(path.name, len(files), (h, w), remedy=f"; --side {LARGEST} brings each to {LARGEST}×{LARGEST}")
+    check(path.name, len(files), (h, w), remedy=f"; {_side(LARGEST)} brings each to {LARGEST}×{LARGEST}")
     return channels, h, w
+
+
+def _side(pixels: int) -> str:
+    """The option as a form and as the command line have it."""
+    return f"side {pixels} (--side {pixels} on the command line)"
 
 
 def _read(files: list[Path], shape: tuple[int, int, int]) -> Iterator[np.ndarray]:

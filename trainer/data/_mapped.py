@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 
@@ -31,7 +32,7 @@ def mapped(
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         clear_leftovers(folder)
-        needed, free = int(np.prod(shape)), shutil.disk_usage(folder).free
+        needed, free = math.prod(shape), shutil.disk_usage(folder).free
         if needed > free:
             raise OSError(f"{what} needs {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free")
         with replacing(path) as temporary:
