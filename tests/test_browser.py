@@ -99,6 +99,23 @@ def test_keyboard_names_grid_and_downloads(page: Page, app: str) -> None:
     assert sorted(kept["latent"]["z"])[-1] == 3.0
 
 
+def test_escape_leaves_a_name_as_it_was(page: Page, app: str) -> None:
+    open_traversals(page, app, "pca-digits")
+    field, title = page.locator("input.name").first, page.locator(".row .title").first
+    field.fill("slant")
+    field.press("Enter")
+    expect(title).to_have_text("slant")
+    field.evaluate("node => node.addEventListener('change', () => (node.dataset.changed = true))")
+    field.press("End")
+    field.press_sequentially("ed")
+    expect(field).to_have_value("slanted")
+    field.press("Escape")
+    expect(field).not_to_be_focused()
+    expect(field).to_have_value("slant")
+    expect(title).to_have_text("slant")
+    assert field.get_attribute("data-changed") is None  # a change is what the server is told
+
+
 def test_start_from_a_data_image_and_its_code(page: Page, app: str, tmp_path: Path) -> None:
     open_traversals(page, app, "vae-digits")
     page.get_by_role("combobox", name="Start from").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from canvas import READY, assert_true_picture, decoded, drag, open_traversals, shown
+from classed import save_conditional
 from conftest import ROOT, served
 from large import ACTIVE, save_large
 from playwright.sync_api import Page, expect
@@ -22,9 +24,10 @@ from trainer import checkpoint
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints of our own: one that is large, and one whose preview is damaged."""
+    """Checkpoints of our own: one that is large, one of classes, and one whose preview is damaged."""
     path = tmp_path_factory.mktemp("checkpoints")
     save_large(path / "large")
+    save_conditional(path / "conditional", steps=20)
     shutil.copytree(ROOT / "checkpoints/pca-digits", path / "pca-digits")
     (path / "pca-digits/preview.png").write_bytes(b"\x89PNG\r\n\x1a\n no more of it")
     return path
@@ -230,3 +233,39 @@ def test_draws_by_keyboard_and_the_missing_prior(page: Page, app: str) -> None:
     page.goto(f"{app}/samples?checkpoint=pca-digits")
     expect(page.get_by_text("This model has no prior")).to_be_visible()
     page.wait_for_selector(READY)
+
+
+def test_a_sheet_says_the_cell_that_the_keys_are_at(page: Page, app: str) -> None:
+    page.goto(f"{app}/samples?checkpoint=ppca-digits")
+    picture, said = page.locator(READY), page.locator(".sheet").get_by_role("status")
+    picture.focus()
+    expect(picture).to_have_accessible_name("decoded images at Temperature = 1.00. Arrows choose one, Enter opens it")
+    expect(picture).to_have_accessible_description("row 1 of 8, column 1 of 8")
+    for key, cell in (
+        ("ArrowRight", "row 1 of 8, column 2 of 8"),
+        ("ArrowDown", "row 2 of 8, column 2 of 8"),
+        ("ArrowLeft", "row 2 of 8, column 1 of 8"),
+        ("ArrowLeft", "row 1 of 8, column 8 of 8"),
+    ):
+        page.keyboard.press(key)
+        expect(said).to_have_text(cell)
+    picture.hover()  # by pointer it can be seen
+    expect(said).to_have_text("row 1 of 8, column 8 of 8")
+
+    page.goto(f"{app}/traversals?checkpoint=ppca-digits")
+    page.wait_for_selector(".row")
+    expect(page.locator(READY)).to_have_accessible_name(re.compile("^decoded image at [^.]* = 0.00, "))
+    expect(said).to_be_empty()
+
+
+def test_a_sheet_of_classes_says_the_class_and_the_prior_too(page: Page, other: str) -> None:
+    page.goto(f"{other}/classes?checkpoint=conditional")
+    page.wait_for_selector(READY)
+    page.get_by_role("combobox", name="z from").click()
+    page.get_by_role("option", name="both, side by side").click()
+    expect(page.locator(".column-names span")).to_have_text(["z from p(z | y)", "z from p(z)"])
+    page.locator(READY).focus()
+    for key in (*["ArrowDown"] * 2, *["ArrowRight"] * 5):
+        page.keyboard.press(key)
+    said = page.locator(".sheet").get_by_role("status")
+    expect(said).to_have_text("row 3 of 10, class 2, column 6 of 10, z from p(z)")

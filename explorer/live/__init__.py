@@ -58,7 +58,7 @@ class Cells:
     columns: int
     count: int
     help: str
-    row_names: Sequence[str] = ()
+    row_names: Sequence[str] = ()  # of the class that a row is of
     column_names: Sequence[str] = ()  # of groups of columns of one width
 
 

@@ -23,10 +23,23 @@ function buildControl(axis, on) {
   track.append(element("div", "rail"), marks, slider);
   control.append(line, track);
 
-  // A change by arrow keys comes with every press, one by pointer only on release.
-  let byKey = false;
+  hearSlider(slider, axis, on);
+  hearName(name, id, on);
+  control.addEventListener("pointerenter", () => on.near(id));
+  control.addEventListener("pointerleave", () => on.away());
+  return { control, name, label, note, output, slider };
+}
+
+// Tells `on` how a person moves an axis. A finger moves it where it lands, before it is known to scroll the page: then
+// the browser cancels the pointer, and the axis goes back.
+function hearSlider(slider, { id, stops, home }, on) {
+  let byKey = false; // a change by arrow keys comes with every press, one by pointer only on release
+  let before = 0; // where the axis stood when the pointer went down
   slider.addEventListener("keydown", () => (byKey = true));
-  slider.addEventListener("pointerdown", () => ((byKey = false), on.grab(id)));
+  slider.addEventListener("pointerdown", () => {
+    [byKey, before] = [false, on.value(id)];
+    on.grab(id);
+  });
   slider.addEventListener("input", () => {
     const stop = stops[slider.value]; // before grabbing, which puts every slider where its axis stands
     on.grab(id);
@@ -34,18 +47,27 @@ function buildControl(axis, on) {
   });
   slider.addEventListener("change", () => (byKey ? on.soon() : on.release()));
   slider.addEventListener("pointerup", () => on.letGo()); // a press without a move brings no change
-  slider.addEventListener("pointercancel", () => on.release());
+  slider.addEventListener("pointercancel", () => {
+    on.move(id, before);
+    on.release();
+  });
   slider.addEventListener("blur", () => on.settle());
   slider.addEventListener("dblclick", () => on.jump(id, stops[nearest(stops, home)]));
   slider.addEventListener("focus", () => on.near(id));
-  control.addEventListener("pointerenter", () => on.near(id));
-  control.addEventListener("pointerleave", () => on.away());
+}
+
+// Tells `on` a name once it is given: Enter or leaving the field gives it, Escape does not.
+function hearName(name, id, on) {
+  let before = "";
+  name.addEventListener("focus", () => (before = name.value));
   name.addEventListener("change", () => on.rename(id, name.value.trim()));
   for (const type of ["keydown", "keypress", "keyup"]) {
     name.addEventListener(type, (event) => event.stopPropagation()); // typed letters are no shortcuts of the page
   }
-  name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
-  return { control, name, label, note, output, slider };
+  name.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape") name.value = before;
+    if (key === "Escape" || key === "Enter") name.blur();
+  });
 }
 
 // Adds the row to `part`, the elements of its axis.

@@ -24,9 +24,7 @@ class Live {
     this.picture = this.find(".picture");
     this.memory = new Memory();
     this.talk = new Talk(this.memory);
-    const [lines, mark] = [this.find(".lines"), this.find(".picked")];
-    const names = { rows: this.find(".row-names"), columns: this.find(".column-names") };
-    this.picking = new Picking(this.picture, lines, mark, names, (at) => this.pick(at));
+    this.picking = new Picking(this.find, (at) => this.pick(at));
     this.names = {}; // axis id -> name given here that the server has not repeated yet
     this.parts = new Map(); // axis id -> its elements
     this.held = ""; // axis id under the pointer or the arrow keys
@@ -102,7 +100,9 @@ class Live {
     if (this.picture.dataset.state !== "ready") return;
     const where = this.memory.header.axes.filter((axis) => !axis.folded)
       .map((axis) => `${this.name(axis) || axis.label} = ${said(axis, this.memory.values[axis.id])}`);
-    this.picture.setAttribute("aria-label", `decoded image at ${where.join(", ")}`);
+    const { cells } = this.memory.header;
+    const what = [`decoded image${cells ? "s" : ""}`, where.join(", ")].filter(Boolean).join(" at ");
+    this.picture.setAttribute("aria-label", cells ? `${what}. Arrows choose one, Enter opens it` : what);
   }
 
   // Sizes, which depend on the width only. Everything keeps its place after this, whatever is drawn.
@@ -210,6 +210,10 @@ class Live {
     this.held = id;
     this.talk.want(id);
     this.placeAll();
+  }
+
+  value(id) {
+    return this.memory.values[id];
   }
 
   letGo() {

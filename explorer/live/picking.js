@@ -1,17 +1,22 @@
 // A picture that is a sheet of several: a click, or the arrow keys and Enter, choose one of them.
 
 class Picking {
-  constructor(picture, lines, mark, names, chosen) {
-    Object.assign(this, { picture, lines, mark, names, chosen, grid: null, at: 0 });
+  constructor(find, chosen) {
+    const [picture, lines, mark, cell] = [".picture", ".lines", ".picked", "#cell"].map(find);
+    const names = { rows: find(".row-names"), columns: find(".column-names") };
+    Object.assign(this, { picture, lines, mark, cell, names, chosen, grid: null, at: 0 });
     picture.addEventListener("click", (event) => this.pick(this.under(event)));
     picture.addEventListener("pointermove", (event) => this.grid && this.place(this.under(event), true));
     picture.addEventListener("pointerleave", () => this.place(this.at, picture.matches(":focus")));
-    picture.addEventListener("focus", () => this.place(this.at, picture.matches(":focus-visible")));
+    picture.addEventListener("focus", () => {
+      this.place(this.at, picture.matches(":focus-visible"));
+      this.say();
+    });
     picture.addEventListener("blur", () => this.place(this.at, false));
     picture.addEventListener("keydown", (event) => this.key(event));
   }
 
-  // `grid`: {rows, columns, count, help}, or null where the picture is one.
+  // `grid`: {rows, columns, count, help, row_names, column_names}, or null where the picture is one.
   lay(grid) {
     this.grid = grid;
     this.picture.tabIndex = grid ? 0 : -1;
@@ -30,6 +35,7 @@ class Picking {
     }));
     if (!grid) this.mark.hidden = true;
     else this.at = Math.min(this.at, grid.count - 1);
+    this.say();
   }
 
   name(box, names) {
@@ -62,6 +68,19 @@ class Picking {
     if (event.key === "Enter") return this.pick(this.at);
     const to = this.at + steps[event.key];
     this.place(to >= 0 && to < this.grid.count ? to : this.at, true);
+    this.say();
+  }
+
+  // For a screen reader, which cell the keys are at. The pointer, which places the mark too, says nothing.
+  say() {
+    setText(this.cell, this.grid ? this.said(this.grid) : "");
+  }
+
+  said({ rows, columns, row_names, column_names }) {
+    const [row, column] = [Math.floor(this.at / columns), this.at % columns];
+    const name = row_names.length ? `, class ${row_names[row]}` : "";
+    const group = column_names.length ? `, ${column_names[Math.floor((column * column_names.length) / columns)]}` : "";
+    return `row ${row + 1} of ${rows}${name}, column ${column + 1} of ${columns}${group}`;
   }
 
   pick(at) {
