@@ -67,7 +67,9 @@ def choose(found: dict[str, Checkpoint], page: str) -> Checkpoint | None:
         if asked in found:
             st.session_state["checkpoint"] = asked
         else:
-            st.error(controls.literal(f"There is no checkpoint “{asked}”. Choose one in the sidebar."))
+            why = run.unreadable(found).get(asked)
+            said = f"“{asked}” cannot be read: {why.rstrip('.')}." if why else f"There is no checkpoint “{asked}”."
+            st.error(controls.literal(f"{said} Choose one in the sidebar."))
     if st.session_state.get("checkpoint") not in found:
         st.session_state.pop("checkpoint", None)
     if not found:

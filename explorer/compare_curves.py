@@ -10,6 +10,7 @@ import streamlit as st
 
 from explorer import controls, curves, figures, form, jobs
 from explorer.job import options_of
+from explorer.run import history, kept
 from trainer import Checkpoint
 
 
@@ -17,43 +18,62 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, Any], left: Any, stage
     """Any checkpoints, also those that are still trained."""
     there = {job.name: job.checkpoint for job in jobs.jobs() if job.checkpoint}
     there |= {checkpoint.name: checkpoint for checkpoint in found}
-    with stage:
-        histories = _histories(there)
-        if not histories:
-            st.info("No checkpoint here has a history yet. Train one.")
-            st.page_link(links["train"], label="Train a model", icon=":material/model_training:")
-            return
+    there = {name: each for name, each in there.items() if _has_history(each)}
+    if not there:
+        stage.info("No checkpoint here has a history yet. Train one.")
+        stage.page_link(links["train"], label="Train a model", icon=":material/model_training:")
+        return
     with left:
         chosen = st.multiselect(
-            "Trainings", list(histories), default=_alike(there, histories), key="runs", bind="query-params",
-            help="Each gets a curve",
-        )  # fmt: skip
-        some = {name: histories[name] for name in chosen}
-        measured = list(dict.fromkeys(name for history in some.values() for name in curves.names(history)))
+            "Trainings", list(there), default=_alike(there), key="runs", bind="query-params", help="Each gets a curve"
+        )
+    with stage:
+        some = _histories({name: there[name] for name in chosen})
+    with left:
+        measured = list(dict.fromkeys(name for each in some.values() for name in curves.names(each)))
         name = st.selectbox(
             "Measure", measured, key="measure", bind="query-params", help="Terms with a number per dimension are summed"
         )
     with stage:
         if not some:
-            st.info("Choose trainings, and their curves appear here.")
+            st.info("There is nothing to draw of these yet." if chosen else
+                    "Choose trainings, and their curves appear here.")  # fmt: skip
             return
-        if len({there[name].config.data.title for name in chosen}) > 1:
+        if len({there[name].config.data.title for name in some}) > 1:
             st.caption("These are of different data, so that their curves do not compare.")
-        elif len({_likelihood(there[name]) for name in chosen}) > 1:
+        elif len({_likelihood(there[name]) for name in some}) > 1:
             st.caption("These have different likelihoods p(x|z), so that losses and reconstructions do not compare.")
         drawn = curves.compared(some, name, "nats, or the model's own unit")
         st.plotly_chart(drawn, config=figures.CONFIG)
-        _options({name: there[name] for name in chosen})
+        _options({name: there[name] for name in some})
 
 
-def _alike(there: Mapping[str, Checkpoint], histories: Mapping[str, curves.History]) -> list[str]:
+def _has_history(checkpoint: Checkpoint) -> bool:
+    """Whether anything was written of its training; what that is takes reading, which for long ones is slow."""
+    file = checkpoint.path / "history.jsonl"
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _alike(there: Mapping[str, Checkpoint]) -> list[str]:
     """The first two trainings of one data set and likelihood whose histories measure the same; else the first alone."""
-    kinds = {
-        name: (there[name].config.data, _likelihood(there[name]), set(curves.names(histories[name])))
-        for name in histories
-    }
-    pairs = itertools.combinations(kinds, 2)
-    return list(next((pair for pair in pairs if kinds[pair[0]] == kinds[pair[1]]), list(kinds)[:1]))
+    kinds = {name: (each.config.data, _likelihood(each)) for name, each in there.items()}
+    for one, other in itertools.combinations(there, 2):
+        if kinds[one] == kinds[other] and (names := _names(there[one])) and names == _names(there[other]):
+            return [one, other]
+    return list(there)[:1]
+
+
+def _names(checkpoint: Checkpoint) -> frozenset[str]:
+    """What its history measures; nothing where that is damaged."""
+
+    def read() -> frozenset[str]:
+        try:
+            return frozenset(curves.names(history(checkpoint)))
+        except (ValueError, OSError):
+            return frozenset()
+
+    file = (checkpoint.path / "history.jsonl").stat()
+    return kept(read, "measures", str(checkpoint.path), file.st_mtime_ns, file.st_size)
 
 
 def _likelihood(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -66,9 +86,9 @@ def _histories(there: Mapping[str, Checkpoint]) -> dict[str, curves.History]:
     histories: dict[str, curves.History] = {}
     for name, checkpoint in there.items():
         try:
-            if curves.measures(history := checkpoint.history()):
-                histories[name] = history
-        except ValueError as error:
+            if curves.measures(found := history(checkpoint)):
+                histories[name] = found
+        except (ValueError, OSError) as error:
             st.error(controls.literal(str(error)))
     return histories
 

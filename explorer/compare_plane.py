@@ -54,7 +54,8 @@ def _said(unit: str, has_curve: bool) -> str:
     curve = ("The curve is the least that a linear decoder with a Gaussian code of any number of dimensions can lose "
              "at each rate, from the eigenvalues of these test images' covariance; fewer dimensions, learned from "
              "other images, lose more; a net may be below it. ") if has_curve else ""  # fmt: skip
-    return f"{curve}The squared error is that behind −log p(x|z), by the model's own σ, summed over pixels."
+    return (f"{curve}The squared error is that behind −log p(x|z), by the model's own σ, summed over pixels, in units "
+            "of the grey range squared.")  # fmt: skip
 
 
 def _left_out(some: Sequence[Measured], placed: Sequence[distortion.Point]) -> str:

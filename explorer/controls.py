@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
+import trainer
 from explorer import keepsakes
 from explorer.opened import Run
 from explorer.run import open_run
@@ -29,16 +30,31 @@ def explore(page: st.Page, name: str) -> None:
 
 def rival(run: Run, others: Sequence[Checkpoint]) -> Checkpoint | None:
     """A checkpoint on the same data, of about the same size, that has a prior where this one has none, or has none
-    where this one does.
+    where this one does. Of each kind of model one is opened at most, since opening all takes long.
     """
     same = [o for o in others if o.config.data == run.checkpoint.config.data]
+    alike = {_kind(run.checkpoint.config.model, run.model.stages)}
     for other in sorted(same, key=lambda o: abs(o.config.parameters - run.checkpoint.config.parameters)):
         try:
+            kind = _kind(other.config.model, [stage.name for stage in other.stages])
+            if kind in alike:
+                continue
             if open_run(other).has_prior != run.has_prior:
                 return other
         except (ValueError, OSError):
             continue
+        alike.add(kind)
     return None
+
+
+def _kind(model: str, stages: Iterable[str]) -> tuple[str, ...]:
+    """What says whether a model has a prior: all with a density have one, others by themselves or by a stage on top.
+
+    Raises ValueError for a model that is not known here.
+    """
+    from trainer import models
+
+    return ("density",) if issubclass(models.get(model), trainer.Density) else (model, *sorted(stages))
 
 
 def beside(run: Run, others: Sequence[Checkpoint], on_rival: Callable[[], None]) -> list[Run]:
@@ -74,10 +90,19 @@ def refusals(run: Run) -> None:
         st.warning(literal(sentence))
 
 
+def left_out(said: str, why: Mapping[str, str]) -> None:
+    """One sentence for all that is not shown, with the name and the reason of each under it; nothing where all is."""
+    if not why:
+        return
+    st.warning(said)
+    with st.expander("Which, and why"):
+        st.markdown("\n".join(f"* {literal(' '.join(f'{name}: {reason}'.split()))}" for name, reason in why.items()))
+
+
 def preview(checkpoint: Checkpoint) -> None:
     """The checkpoint's picture of samples, if it has one; a sentence where it is damaged."""
-    if checkpoint.preview:
-        st.image(str(checkpoint.preview), width="stretch")
+    if path := checkpoint.preview:
+        st.image(str(path), width="stretch")
     elif (checkpoint.path / "preview.png").exists():
         st.error(literal(f"The preview of {checkpoint.name} cannot be shown: its preview.png is damaged."))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 COLOURS = (figures.BLUE, figures.VERMILION, "#009E73", figures.ORANGE, "#CC79A7", figures.SKY)
+COLUMNS = 2000  # drawn along the steps, about: more are no sharper, and take long to send
 FAINT = 0.1  # nats; below it a dimension is not drawn as if it carried much
 DASHES = ("solid", "dash", "dot", "dashdot")
 NOT_TERMS = ("step", "seconds", "rate", "images_per_second")
@@ -27,13 +29,31 @@ def measures(history: History) -> list[Mapping[str, Any]]:
 
 def summed(lines: History, name: str) -> np.ndarray:
     """(k,) one number per line, a list of one number per dimension summed; NaN where a line lacks it."""
-    return np.array([np.sum(line[name]) if name in line else np.nan for line in lines], float)
+    values = (line.get(name, math.nan) for line in lines)
+    return np.array([sum(value) if isinstance(value, list) else value for value in values], float)
+
+
+def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is drawn of a curve, x (k,) and y (k,): all of it, or of a long one its ends and in each bucket of steps the
+    least and the greatest y, so that no spike is lost.
+    """
+    if len(y) <= COLUMNS:
+        return x, y
+    size = math.ceil(2 * len(y) / COLUMNS)
+    buckets = np.pad(y, (0, -len(y) % size), constant_values=np.nan).reshape(-1, size)
+    first = size * np.arange(len(buckets))
+    least = first + np.where(np.isnan(buckets), np.inf, buckets).argmin(1)
+    greatest = first + np.where(np.isnan(buckets), -np.inf, buckets).argmax(1)
+    kept = np.unique([0, *least, *greatest, len(y) - 1])
+    return x[kept], y[kept]
 
 
 def names(history: History) -> list[str]:
     """What the lines measure besides the clock: "loss" first, then terms and knobs."""
-    found = dict.fromkeys(name for line in measures(history) for name in line if name not in NOT_TERMS)
-    return [*found]
+    found: dict[str, Any] = {}
+    for line in measures(history):
+        found.update(line)
+    return [name for name in found if name not in NOT_TERMS]
 
 
 def events(history: History) -> list[tuple[int, str]]:
@@ -69,7 +89,7 @@ def terms(history: History, knobs: Sequence[str], units: Mapping[str, str]) -> F
     x = np.array([line["step"] for line in lines])
     shown = [name for name in names(history) if name not in knobs]
     traces = [
-        figures.line(x, summed(lines, name), _titled(name, lines), COLOURS[i % len(COLOURS)],
+        figures.line(*thinned(x, summed(lines, name)), _titled(name, lines), COLOURS[i % len(COLOURS)],
                      line={"color": COLOURS[i % len(COLOURS)], "width": 2, "dash": DASHES[i // len(COLOURS) % 4]})
         for i, name in enumerate(shown)
     ]  # fmt: skip
@@ -83,11 +103,14 @@ def _titled(name: str, lines: History) -> str:
 
 
 def per_dimension(history: History) -> Figure | None:
-    """Each term that has a number per dimension, as a picture: a row per dimension, the largest at the end on top."""
+    """Each term that has a number per dimension, as a picture: a row per dimension, the largest at the end on top. Of a
+    long history every k-th line is drawn, the last among them.
+    """
     lines = measures(history)
+    lines = lines[:: -max(1, math.ceil(len(lines) / COLUMNS))][::-1]
     rows: list[tuple[str, np.ndarray]] = []
-    for name in names(history):
-        if lines and all(isinstance(line.get(name), list) for line in lines):
+    for name in names(lines):
+        if all(isinstance(line.get(name), list) for line in lines):
             table = np.array([line[name] for line in lines], float)  # (k, d)
             part = name.partition("/")[2] or name
             rows += [(trainer.dimension_name(part, dim), table[:, dim]) for dim in range(table.shape[1])]
@@ -114,7 +137,7 @@ def compared(histories: Mapping[str, History], name: str, unit: str) -> Figure:
         colour = COLOURS[i % len(COLOURS)]
         style = {"color": colour, "width": 2, "dash": DASHES[i // len(COLOURS) % 4]}
         x = np.array([line["step"] for line in lines])
-        traces.append(figures.line(x, summed(lines, name), run, colour, line=style))
+        traces.append(figures.line(*thinned(x, summed(lines, name)), run, colour, line=style))
     return figures.figure(traces, f"{name}, mean per image", "step", unit, showlegend=True)
 
 

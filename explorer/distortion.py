@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 NATS, SQUARED = "nats", "squared error"
 IMAGES = 10_000  # at most, of the test split: those that the terms were measured on
 LARGEST = 4096  # numbers on a side of the matrix whose eigenvalues are taken
+NAMED = 12  # points that a legend names; of more it would take the room of the plane, and the pointer names them
 SHAPES = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "pentagon")
 
 
@@ -50,11 +52,11 @@ def planes(found: Sequence[Measured]) -> dict[str, list[Measured]]:
 
 
 def points(found: Sequence[Measured], unit: str) -> list[Point]:
-    """Where checkpoints lie. In squared error only those whose p(x|z) has one variance σ² for all pixels:
-    −log p(x|z) = ‖x − g‖² / 2σ² + D/2 ln 2πσ².
+    """Where checkpoints lie, by name, beta2 before beta10. In squared error only those whose p(x|z) has one variance σ²
+    for all pixels: −log p(x|z) = ‖x − g‖² / 2σ² + D/2 ln 2πσ².
     """
     placed = []
-    for each in found:
+    for each in sorted(found, key=lambda each: _natural(each.name)):
         (rate, rate_error), (distortion, error) = each.terms["kl"], each.terms["reconstruction"]
         if unit == SQUARED:
             if each.std is None:
@@ -64,6 +66,11 @@ def points(found: Sequence[Measured], unit: str) -> list[Point]:
             error *= 2 * var
         placed.append(Point(each.name, rate, rate_error, distortion, error))
     return placed
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in names by their value."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def spectrum(images: Images) -> np.ndarray | None:
@@ -97,7 +104,8 @@ def curve(eigenvalues: np.ndarray, most: float, count: int = 200) -> tuple[np.nd
 def figure(placed: Sequence[Point], unit: str, eigenvalues: np.ndarray | None) -> Figure:
     """The plane: a point per checkpoint, with the linear model's curve, or the line of the best ELBO in nats."""
     most = 1.15 * max(point.rate for point in placed)
-    traces = [_mark(point, number) for number, point in enumerate(placed)]
+    named = len(placed) <= NAMED
+    traces = [_mark(point, number) | {"showlegend": named} for number, point in enumerate(placed)]
     if unit == SQUARED and eigenvalues is not None:
         rate, distortion = curve(eigenvalues, most)
         traces.insert(0, figures.line(rate, distortion, "best linear model", figures.SKY))
@@ -108,7 +116,7 @@ def figure(placed: Sequence[Point], unit: str, eigenvalues: np.ndarray | None) -
         title = f"ELBO {-cost:.1f} nats, that of {best.name}".replace("-", "−", 1)
         traces.insert(0, figures.line(ends, cost - ends, title, "#888", line=dashed, hoverinfo="skip"))
     across = "rate: KL(q(z|x) ‖ p(z)), nats per image"
-    up = "distortion: −E log p(x|z), nats" if unit == NATS else "distortion: E‖x − g(z)‖², grey range squared"
+    up = "distortion: −E log p(x|z), nats" if unit == NATS else "distortion: E‖x − g(z)‖²"
     return figures.figure(traces, "Rate and distortion, means over test images", across, up, height=480,
                           hovermode="closest", showlegend=True, xaxis={"rangemode": "tozero"})  # fmt: skip
 

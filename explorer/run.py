@@ -6,7 +6,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +37,42 @@ def open_run(checkpoint: Checkpoint) -> Run:
     rest = [path / "config.json", path / "summary.npz", *sorted(path.glob("*/model.safetensors"))]
     changed = [f"{file.relative_to(path)}@{file.stat().st_mtime_ns}" for file in rest if file.exists()]
     return _open(str(path), " ".join([digest, *changed]))
+
+
+def unreadable(found: Container[str]) -> dict[str, str]:
+    """Why folders besides the checkpoints `found` cannot be read, by name. What has no weights yet is none of them."""
+    why = {}
+    for path in sorted(trainer.root().glob("*/config.json")):
+        if path.parent.name in found:
+            continue
+        try:
+            trainer.describe(path.parent)
+        except FileNotFoundError:
+            continue
+        except (ValueError, OSError) as error:
+            why[path.parent.name] = str(error)
+    return why
+
+
+def history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """What happened in its training, as `Checkpoint.history` says; a long one is parsed once for all sessions, until it
+    grows, and may not be changed.
+
+    Raises ValueError or OSError with a sentence for the page.
+    """
+    file = checkpoint.path / "history.jsonl"
+    found = file.stat() if file.exists() else None
+    if found is None or found.st_size < LONG:
+        return checkpoint.history()
+    return _history(str(checkpoint.path), found.st_mtime_ns, found.st_size)
+
+
+LONG = 1_000_000  # bytes of a history that takes a moment to parse
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)  # few, since one may take several hundred MB of memory
+def _history(path: str, changed: int, size: int) -> list[dict[str, Any]]:
+    return trainer.describe_running(path).history()
 
 
 def measured(checkpoint: Checkpoint) -> Measured:

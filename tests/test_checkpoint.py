@@ -19,9 +19,11 @@ from commandline import (
     call,
     contents,
     environment,
+    refused,
     train_vae,
     weights_of,
 )
+from configured import save_config
 from PIL import Image
 
 import trainer
@@ -172,6 +174,37 @@ def test_the_digest_is_of_the_weights(copy: Path, trained: Path) -> None:
         next(model.parameters()).add_(1)
     checkpoint.save(copy, model, checkpoint.describe(copy).config, [])
     assert checkpoint.describe(copy).digest != checkpoint.describe(trained).digest
+
+
+def test_a_folder_of_checkpoints_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(14):
+        save_config(tmp_path / f"seed{number:02}", "vae", {})
+    said = refused(capsys, "show", tmp_path)
+    first = ", ".join(f"seed{number:02}" for number in range(12))
+    assert said == f'error: "{tmp_path}" holds checkpoints, name one: {first}, and 2 more\n'
+    (tmp_path / "empty").mkdir()
+    assert "nothing was saved there yet" in refused(capsys, "show", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("line", "wanted"), [
+    (b'{"step": "a", "loss": "x"}', "measures with a step, which is a whole number"),
+    (b'{"step": 1.5}', "measures with a step, which is a whole number"),
+    (b'{"step": true}', "measures with a step, which is a whole number"),
+    (b'{"step": 1, "loss": "x"}', "a number as its loss"),
+    (b'{"step": 1, "loss": null}', "a number as its loss"),
+    (('{"x": "' + 60 * "é" + '"}').encode(), "measures with a step"),  # its start ends in half an é
+])  # fmt: skip
+def test_a_line_of_a_history_without_numbers_is_named(line: bytes, wanted: str, copy: Path) -> None:
+    with (copy / "history.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(ValueError, match=rf"history\.jsonl, line 4 came as .*, expected {wanted}"):
+        checkpoint.describe(copy).history()
+
+
+def test_a_history_may_have_diverged(copy: Path) -> None:
+    (copy / "history.jsonl").write_text('{"step": 1, "loss": NaN}\n{"step": 2, "loss": -Infinity}\n{"step": 3, "lo')
+    first, second = checkpoint.describe(copy).history()
+    assert math.isnan(first["loss"]) and second == {"step": 2, "loss": -math.inf}
 
 
 # ---- float16

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commandline import call
+from configured import save_config
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
@@ -115,6 +118,39 @@ def test_a_damaged_evaluation_is_a_sentence_and_leaves_the_rest(folder: Path, tm
     app = opened(table="Bounds")
     assert "is about other weights" in said(app) and "python -m trainer evaluate" in said(app)
     assert list(opened().dataframe[0].value["checkpoint"]) == ["broken"]
+
+
+@pytest.mark.parametrize("part", ["Figures", "Rate and distortion"])
+def test_checkpoints_that_do_not_open_are_one_line(part: str, folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    shutil.copytree(folder, tmp_path / "c")
+    for name in ("few", "net"):
+        (tmp_path / "c" / name / "model.safetensors").write_bytes(b"no weights")
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "c"))
+    app = opened(by=part)
+    assert not app.error and [warning.value for warning in app.warning] == ["2 checkpoints do not open."]
+    assert [line.startswith("* ") for line in app.expander[0].markdown[0].value.splitlines()] == [True, True]
+    assert "* few" in app.expander[0].markdown[0].value and "cannot be read" in app.expander[0].markdown[0].value
+    assert part != "Figures" or list(app.dataframe[0].value["checkpoint"]) == ["more"]
+
+
+def test_only_the_histories_that_are_chosen_are_read(places: Path, monkeypatch: Any) -> None:
+    line = {"step": 1, "loss": 1.0, "kl": 2.0}
+    for name, text in (("a", line), ("b", line), ("c", line), ("odd", {"step": "x"})):
+        save_config(places / "checkpoints" / name, "vae", {})
+        (places / "checkpoints" / name / "history.jsonl").write_text(json.dumps(text) + "\n")
+    save_config(places / "checkpoints" / "none", "vae", {})
+    (places / "checkpoints" / "none" / "history.jsonl").touch()
+    read: list[str] = []
+    whole = trainer.Checkpoint.history
+    monkeypatch.setattr(trainer.Checkpoint, "history", lambda self: read.append(self.name) or whole(self))
+    app = opened(by="Curves")
+    assert not app.error and set(read) == {"a", "b"}
+    assert app.multiselect(key="runs").options == ["a", "b", "c", "odd"]
+    assert app.multiselect(key="runs").value == ["a", "b"]
+    read.clear()
+    app.multiselect(key="runs").set_value(["c", "odd"]).run()
+    assert not app.exception and read == ["c", "odd"]
+    assert "odd/history.jsonl, line 1" in said(app) and len(app.get("plotly_chart")) == 1
 
 
 @pytest.mark.usefixtures("folder")

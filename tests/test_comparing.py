@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -200,6 +201,19 @@ def test_a_plane_in_nats_keeps_the_terms(known: Sequence[Measured]) -> None:
     drawn = distortion.figure([point], NATS, None)
     dashed = drawn.data[0]
     assert dashed.x[1] + dashed.y[1] == pytest.approx(point.rate + point.distortion)
+
+
+def test_a_plane_of_many_points_has_no_legend_of_them(known: Sequence[Measured]) -> None:
+    grey = next(each for each in known if each.name == "grey")
+    renamed = [
+        dataclasses.replace(grey, checkpoint=dataclasses.replace(grey.checkpoint, path=Path(f"beta{beta}")))
+        for beta in sorted(range(1, 14), key=str)
+    ]
+    placed = distortion.points(renamed, NATS)
+    assert [point.name for point in placed] == [f"beta{beta}" for beta in range(1, 14)]
+    for count, named in ((12, True), (13, False)):
+        line, *marks = distortion.figure(placed[:count], NATS, None).data
+        assert line.showlegend is None and [mark.showlegend for mark in marks] == count * [named]
 
 
 # -- side by side ------------------------------------------------------------------------------------------------------

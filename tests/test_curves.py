@@ -12,7 +12,7 @@ import streamlit as st
 from configured import save_config
 
 import trainer
-from explorer import curves, films, live, training_watch
+from explorer import curves, films, live, run, training_watch
 from explorer.job import ENDING, RUNNING, Job
 
 HISTORY: list[dict[str, Any]] = [
@@ -69,6 +69,42 @@ def test_what_is_being_measured_has_no_time_left(tmp_path: Path, monkeypatch: py
     running, ending = said
     assert running.endswith("step 20 of 3,000, 320 images/s, 4 min 58 s left")
     assert ending.endswith("is being measured: step 20 of 3,000")
+
+
+def test_a_long_curve_keeps_its_spikes_and_its_ends() -> None:
+    x, y = np.arange(100_001), np.sin(np.arange(100_001))
+    y[777], y[50_500], y[60_000:61_000] = 40, -40, np.nan
+    steps, values = curves.thinned(x, y)
+    assert len(steps) <= curves.COLUMNS + 2 and (np.diff(steps) > 0).all()
+    np.testing.assert_array_equal(values, y[steps])
+    assert {0, 777, 50_500, 100_000} <= set(steps.tolist())
+    assert np.isnan(values).any()  # a gap stays one
+    short = x[: curves.COLUMNS], y[: curves.COLUMNS]
+    np.testing.assert_array_equal(curves.thinned(*short), short)
+
+
+def test_figures_of_a_long_history_are_of_a_few_thousand_columns() -> None:
+    lines = [{"step": step, "loss": 1.0, "kl/z": [step, 0.0]} for step in range(9_001)]
+    lines[4_321]["loss"] = 99.0
+    loss = curves.terms(lines, [], {}).data[0]
+    assert 4_321 in loss.x and max(loss.y) == 99 and len(loss.x) <= curves.COLUMNS + 2
+    assert 99 in curves.compared({"a": lines}, "loss", "nats").data[0].y
+    heat = curves.per_dimension(lines)
+    assert heat and heat.data[0].x[-1] == 9_000 and len(heat.data[0].x) <= curves.COLUMNS
+    assert np.array_equal(np.array(heat.data[0].z)[1], heat.data[0].x)
+
+
+def test_a_long_history_is_parsed_once_until_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_config(tmp_path, "vae", {})
+    found = trainer.describe(tmp_path)
+    assert run.history(found) == []
+    lines = "".join(json.dumps(line) + "\n" for line in HISTORY)
+    (tmp_path / "history.jsonl").write_text(lines)
+    assert run.history(found) == HISTORY and run.history(found) is not run.history(found)  # a short one is not kept
+    monkeypatch.setattr(run, "LONG", len(lines))
+    assert run.history(found) == HISTORY and run.history(found) is run.history(found)
+    (tmp_path / "history.jsonl").write_text(2 * lines)
+    assert run.history(found) == 2 * HISTORY
 
 
 def test_words_for_times_and_sizes() -> None:

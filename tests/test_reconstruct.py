@@ -5,15 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from configured import save_config
 from conftest import ROOT
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
 
 import trainer
+from explorer import controls
 
 READY = ".picture[data-state=ready]"
 
@@ -116,6 +122,43 @@ def test_two_people_never_see_each_others_picture(app: str, browser: Browser, tm
         sheets.append(Path(download.value.path()).read_bytes())
         page.context.close()
     assert len({Image.open(io.BytesIO(sheet)).tobytes() for sheet in sheets}) == 2
+
+
+def test_a_contrast_is_found_without_opening_every_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def open_run(other: trainer.Checkpoint) -> Any:
+        read.append(other.name)
+        if other.name == "damaged":
+            raise ValueError("no weights")
+        return SimpleNamespace(has_prior="prior" in other.name)
+
+    monkeypatch.setattr(controls, "open_run", open_run)
+
+    def found(name: str, model: str) -> trainer.Checkpoint:
+        save_config(tmp_path / name, model, {})
+        return trainer.describe(tmp_path / name)
+
+    def rival(model: str, others: Sequence[trainer.Checkpoint], has_prior: bool) -> tuple[str | None, list[str]]:
+        read.clear()
+        run: Any = SimpleNamespace(
+            checkpoint=found("this", model), has_prior=has_prior, model=SimpleNamespace(stages={})
+        )
+        other = controls.rival(run, others)
+        return other and other.name, list(read)
+
+    sweep = [found(f"beta{beta}", model) for beta, model in enumerate(["vae", *5 * ["beta_vae"]])]
+    unknown = found("unknown", "somebodys_own")
+    assert rival("vae", [*sweep, unknown], True) == (None, [])  # each has a density, and so a prior
+    plain = [found(f"plain{number}", "autoencoder") for number in range(3)]
+    assert rival("autoencoder", plain, False) == (None, [])
+    assert rival("vae", [*sweep, found("damaged", "pca"), *plain], True) == ("plain0", ["damaged", "plain0"])
+    codes = [found(name, "vq_vae") for name in ("codes", "codes-again", "codes-with-prior")]
+    assert rival("autoencoder", codes[:2], False) == (None, ["codes"])
+    save_config(tmp_path / "codes-with-prior" / "code_prior", "code_prior", {})
+    path = tmp_path / "codes-with-prior" / "code_prior" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base": "0123456789abcdef"}))
+    assert rival("vq_vae", codes, False) == ("codes-with-prior", ["codes-with-prior"])
 
 
 def test_models_side_by_side_by_one_click(page: Page, app: str) -> None:

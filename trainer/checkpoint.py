@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from trainer.config import Config
 from trainer.files import clear_leftovers, save_tensors, write_text
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "CHECKPOINTS"  # names another folder of checkpoints
 LONGEST = 64  # characters of a checkpoint's name
+NAMED = 12  # checkpoints in a sentence
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,16 @@ class Checkpoint:
 
 def _measures(line: bytes, where: str) -> dict[str, Any]:
     try:
-        measures = json.loads(line)
+        measures = from_json(line)  # of a long history in half the time and memory that json takes
     except ValueError as error:
         raise ValueError(f"{where} cannot be read: {error}") from None
-    if not (isinstance(measures, dict) and "step" in measures):
-        raise ValueError(f"{where} came as {line[:60].decode()}, expected measures with a step")
-    return measures
+    if not (isinstance(measures, dict) and type(measures.get("step")) is int):
+        wanted = "measures with a step, which is a whole number"
+    elif type(measures.get("loss", 0.0)) not in (int, float):
+        wanted = "a number as its loss"
+    else:
+        return measures
+    raise ValueError(f"{where} came as {line[:60].decode(errors='replace')}, expected {wanted}")
 
 
 def root() -> Path:
@@ -113,8 +119,10 @@ def describe_running(folder: Path | str) -> Checkpoint:
     folder = Path(folder)
     path = folder / "config.json"
     if not path.is_file():
-        near = [found.name for found in checkpoints(folder.parent)]
-        there = f" There are: {', '.join(near)}." if near else ""
+        if inside := checkpoints(folder):
+            raise FileNotFoundError(f'"{folder}" holds checkpoints, name one: {_listed(inside)}')
+        near = checkpoints(folder.parent)
+        there = f" There are: {_listed(near)}." if near else ""
         why = "it has no config.json, so that nothing was saved there yet" if folder.is_dir() else "it is not there"
         raise FileNotFoundError(f'no checkpoint at "{folder}": {why}.{there}')
     try:
@@ -123,6 +131,11 @@ def describe_running(folder: Path | str) -> Checkpoint:
         first = error.errors()[0]
         field, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
         raise ValueError(": ".join(filter(None, [str(path), field, said]))) from None
+
+
+def _listed(found: Sequence[Checkpoint]) -> str:
+    more = [f"and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    return ", ".join([*(each.name for each in found[:NAMED]), *more])
 
 
 def build(config: Config) -> LatentModel:

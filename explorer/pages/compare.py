@@ -33,17 +33,25 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     elif part == SIDES:
         compare_sides.show(found, *controls.halves("compare"))
     elif part == PLANE:
-        compare_plane.show(_known(found), *controls.halves("compare"))
+        known, closed = _known(found)
+        compare_plane.show(known, *controls.halves("compare"))
+        _say(closed)
     else:
-        compare_table.show(_known(found))
+        known, closed = _known(found)
+        compare_table.show(known)
+        _say(closed)
 
 
-def _known(found: Sequence[Checkpoint]) -> list[Measured]:
-    """What was measured of each; one that does not open is said, and leaves the others."""
-    known = []
+def _say(closed: Mapping[str, str]) -> None:
+    controls.left_out(f"{len(closed)} {'checkpoint does' if len(closed) == 1 else 'checkpoints do'} not open.", closed)
+
+
+def _known(found: Sequence[Checkpoint]) -> tuple[list[Measured], dict[str, str]]:
+    """What was measured of each, and by name why one does not open, which leaves the others."""
+    known, closed = [], {}
     for checkpoint in progress.shown("Reading what was measured", "checkpoints")(found):
         try:
             known.append(measured(checkpoint))
         except (ValueError, OSError) as error:
-            st.error(controls.literal(f"{checkpoint.name} does not open: {error}"))
-    return known
+            closed[checkpoint.name] = str(error)
+    return known, closed

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from explorer import controls
+from explorer import controls, run
 from trainer import Checkpoint
 
 TITLE = "Models"
 ICON = ":material/apps:"
 NEEDS = "no"
+MOST = 24  # cards at once; where there are more checkpoints, one can search them
 
 
 def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
@@ -26,19 +27,46 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     )
     if not found:
         st.info("No checkpoint yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
-    for row in range(0, len(found), 3):
+    asked = _filtered(found) if len(found) > MOST else found
+    shown = st.session_state.get("models/shown", MOST)
+    for row in range(0, min(shown, len(asked)), 3):
         columns = st.columns(3, gap="large")
-        for column, checkpoint in zip(columns, found[row : row + 3], strict=False):
+        for column, checkpoint in zip(columns, asked[row : min(row + 3, shown)], strict=False):
             with column:
                 _card(checkpoint, links["traversals"])
+    if len(asked) > shown:
+        st.button("Show more", key="models/more", on_click=_more, icon=":material/expand_more:",
+                  help=f"{shown} of {len(asked)} are shown")  # fmt: skip
+    why = run.unreadable({checkpoint.name for checkpoint in found})
+    controls.left_out(f"{len(why)} {'folder' if len(why) == 1 else 'folders'} cannot be read.", why)
+
+
+def _more() -> None:
+    st.session_state["models/shown"] = st.session_state.get("models/shown", MOST) + MOST
+
+
+def _filtered(found: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Those in whose name, model or data every word stands that a person writes."""
+    written = st.text_input(
+        "Find", key="models/find", placeholder="name, model or data", persist_state="session", width=320,
+        help=f"Among {len(found)} checkpoints, by words of their name, their model or their data",
+    )  # fmt: skip
+    words = written.lower().split()
+    about = {each.name: f"{each.name} {each.config.model} {each.config.data.title}".lower() for each in found}
+    asked = [each for each in found if all(word in about[each.name] for word in words)]
+    if not asked:
+        st.info(controls.literal(f"No checkpoint here has “{written}” in its name, its model or its data."))
+    return asked
 
 
 def _card(checkpoint: Checkpoint, page: st.Page) -> None:
     config = checkpoint.config
     controls.preview(checkpoint)
-    st.subheader(checkpoint.name, anchor=False)
+    st.subheader(controls.literal(checkpoint.name), anchor=False)
     figures = " · ".join(f"{what} {value}" for what, value in config.measured.items())
-    st.caption(f"{config.model} on {config.data.title}, {config.parameters:,} parameters  \n{figures}")
+    size = f", {config.parameters:,} parameters" if config.parameters else ""  # none of a model without steps
+    about = f"{config.model} on {config.data.title}{size}  \n{figures}"
+    st.caption(controls.literal(about))
     st.button(
         "Explore",
         key=f"explore/{checkpoint.name}",
