@@ -121,6 +121,8 @@ def elsewhere(page: ModuleType, opened: Run) -> None:
 
 
 st.set_page_config(page_title="Latent explorer", page_icon=str(ICON), layout="wide")
+# where nothing hovers plotly shows its buttons always, and they lie over titles
+st.html("<style>@media (hover: none) { .js-plotly-plot .modebar { display: none; } }</style>")
 found = {checkpoint.name: checkpoint for checkpoint in checkpoints()}
 links = {
     url: st.Page(partial(draw, page), title=page.TITLE, icon=page.ICON, url_path=url, default=page is start)

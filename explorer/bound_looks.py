@@ -31,7 +31,8 @@ def bounds(found: Bounds) -> None:
     with st.container(horizontal=True, gap="small"):
         for number, each in enumerate(shown):
             with st.container(width=WIDTH):
-                st.plotly_chart(each, config=figures.CONFIG, key=f"bound/ladder/{number}")
+                said = f"{each.layout.title.text}, by the number of draws"
+                st.plotly_chart(each, config=figures.CONFIG, key=f"bound/ladder/{number}", alt=said)
     rows = []
     for place, rung in enumerate(found.posterior):
         row = {"bound": "ELBO" if rung.samples == 1 else f"L_{rung.samples:,}", "by q(z|x), nats":
@@ -71,7 +72,8 @@ def gaps(found: Gaps) -> None:
 
 def ranked(run: Run, found: Ranked) -> None:
     """The curve over all images, and the pictures at both ends."""
-    st.plotly_chart(bound_figures.looseness(found), config=figures.CONFIG, key="bound/looseness")
+    drawn = bound_figures.looseness(found)
+    st.plotly_chart(drawn, config=figures.CONFIG, key="bound/looseness", alt=drawn.layout.title.text)
     count = min(SHOWN, len(found.numbers) // 2)
     _pictures(run, "Loosest", found, range(len(found.numbers) - 1, len(found.numbers) - 1 - count, -1))
     _pictures(run, "Tightest", found, range(count))

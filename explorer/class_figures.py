@@ -44,20 +44,25 @@ def priors(found: Ellipses, names: Sequence[str]) -> Figure:
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """A row per true class (k, k), coloured by the share of the row, the counts written in."""
-    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    labels = [str(name) for name in names]
+    """A row per true class (k, k), coloured by the share of the row, the counts written in where there is room; empty
+    for a class without images.
+    """
+    totals = counts.sum(1, keepdims=True)
+    shares = np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
+    labels, written = [str(name) for name in names], len(names) <= COUNTED
     heat: dict[str, Any] = {
         "type": "heatmap", "x": labels, "y": labels, "z": shares.astype(np.float32), "zmin": 0, "zmax": 100,
         "colorscale": [[at / (len(AMOUNTS) - 1), colour] for at, colour in enumerate(AMOUNTS)], "xgap": 1, "ygap": 1,
-        "colorbar": {"title": {"text": "% of row"}, "thickness": 12}, "customdata": counts,
+        "colorbar": {"title": {"text": "% of row"}, "thickness": 12}, "showscale": not written, "customdata": counts,
+        "hoverongaps": False,
         "hovertemplate": "%{y} taken for %{x}: %{customdata:,} images, %{z:.1f} % of its class<extra></extra>",
     }  # fmt: skip
-    if len(names) <= COUNTED:
+    if written:
         heat |= {"text": np.where(counts > 0, counts.astype(str), ""), "texttemplate": "%{text}"}
     axis = {"type": "category", "showgrid": False}
-    return figure([heat], "Test images by class", "inferred class", "true class", hovermode="closest", height=520,
-                  xaxis=axis, yaxis={**axis, "autorange": "reversed"})  # fmt: skip
+    return figure([heat], "Test images by class; lighter: more of its row", "inferred class", "true class",
+                  hovermode="closest", height=520, xaxis=axis, yaxis={**axis, "autorange": "reversed"},
+                  margin={"l": 44, "r": 0, "t": 36, "b": 40})  # fmt: skip
 
 
 def by_labels(found: Sequence[Told], own: str) -> Figure:

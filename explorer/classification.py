@@ -34,6 +34,11 @@ class Told:
         """What its k classes are called."""
         return self.checkpoint.config.data.class_names or [str(label) for label in range(len(self.confusion))]
 
+    @property
+    def unseen(self) -> list[str]:
+        """The classes that no test image is of."""
+        return [name for name, row in zip(self.class_names, self.confusion, strict=True) if not row.any()]
+
 
 def of_run(run: Run) -> Told | None:
     """The model of a checkpoint, or else the first stage in use on top of it that counted; None where nothing did."""

@@ -110,7 +110,7 @@ def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
         for tile, label in zip(tiles, labels, strict=True):
             if tile is not None:
                 shown, width = pictures.crisp(waves.drawn(tile), SIDE)
-                st.image(shown, caption=label, width=width)
+                st.image(shown, caption=label, width=width, alt=label)
 
 
 def rates(run: Run, part: str, code: int) -> None:
@@ -155,4 +155,4 @@ def listen(run: Run, latent: dict[str, list[float]], original: np.ndarray | None
 
 
 def _plot(place: Any, figure: Figure) -> None:
-    place.plotly_chart(figure, config=figures.CONFIG)
+    place.plotly_chart(figure, config=figures.CONFIG, alt=figure.layout.title.text)

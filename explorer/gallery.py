@@ -51,7 +51,8 @@ def show(shown: Shown, mask: np.ndarray, what: str) -> None:
     known = cloud.columns.get("class")
     if known:
         found = selection.class_counts(known.values, mask, len(known.levels))
-        counts.plotly_chart(selection_figures.classes(found, known.levels), config=CONFIG, key="map/classes")
+        drawn, said = selection_figures.classes(found, known.levels), "How many of each class are selected"
+        counts.plotly_chart(drawn, config=CONFIG, key="map/classes", alt=said)
     name = f"{shown.points}/{hash(mask.tobytes())}"
     try:
         with effects, st.spinner("Comparing the selection with the rest …"):
@@ -59,7 +60,8 @@ def show(shown: Shown, mask: np.ndarray, what: str) -> None:
     except ValueError as error:
         effects.caption(literal(str(error)))
     else:
-        effects.plotly_chart(selection_figures.effects(different, cloud.dims), config=CONFIG, key="map/effects")
+        drawn = selection_figures.effects(different, cloud.dims)
+        effects.plotly_chart(drawn, config=CONFIG, key="map/effects", alt=drawn.layout.title.text)
 
 
 def _tiles(cloud: Cloud, rows: np.ndarray) -> None:
@@ -70,29 +72,30 @@ def _tiles(cloud: Cloud, rows: np.ndarray) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         for at, row in enumerate(rows):
-            _picture(cloud, [layer[at] for layer in layers], _name(cloud, row))
+            _picture(cloud, [layer[at] for layer in layers], _name(cloud, row), _name(cloud, row))
 
 
-def _picture(cloud: Cloud, stack: Sequence[np.ndarray], caption: str) -> None:
+def _picture(cloud: Cloud, stack: Sequence[np.ndarray], name: str, caption: str) -> None:
     """Pictures of one point, one above the other."""
     side = WIDE if cloud.run.is_line else SIDE
     parts = [part for image in stack for part in (image, np.full((1, *image.shape[1:]), 128, np.uint8))][:-1]
     image, _ = pictures.crisp(np.concatenate(parts), side * len(stack))
-    st.image(image, caption=caption, width=side)
+    st.image(image, caption=literal(caption), width=side, alt=f"{name}, with its decode" if len(stack) > 1 else name)
 
 
 def _name(cloud: Cloud, row: int) -> str:
     known = cloud.columns.get("class")
     name = f" · {known.levels[known.values[row]]}" if known else ""
-    return literal(f"{cloud.ids[row]}{name}")
+    return f"{cloud.ids[row]}{name}"
 
 
 def _mean(cloud: Cloud, rows: np.ndarray) -> None:
     if not cloud.can_decode:
         return
     image, _ = pictures.crisp(cloud.decoded(cloud.points[rows].mean(0)[None])[0], 168)
-    st.image(image, width=168)
-    st.caption("The decode of their mean latent")
+    said = "The decode of their mean latent"
+    st.image(image, width=168, alt=said)
+    st.caption(said)
 
 
 def _files(shown: Shown, rows: np.ndarray) -> None:
@@ -161,6 +164,6 @@ def _row(cloud: Cloud, near: Near) -> None:
     with st.container(horizontal=True, gap="small"):
         for at, (row, distance) in enumerate(zip(near.rows, near.distances, strict=True)):
             if found is not None:
-                _picture(cloud, [found[at]], f"{distance:.2f}")
+                _picture(cloud, [found[at]], _name(cloud, row), f"{distance:.2f}")
             else:
-                st.caption(f"{_name(cloud, row)}: {distance:.2f}")
+                st.caption(literal(f"{_name(cloud, row)}: {distance:.2f}"))

@@ -21,14 +21,15 @@ def held(found: Mapping[str, Sequence[Level]]) -> Figure:
     for (name, levels), (colour, pattern) in zip(found.items(), LOOKS, strict=False):
         traces.append({
             "type": "bar", "orientation": "h", "name": name, "y": [level.part for level in levels],
-            "x": [level.nats for level in levels], "text": [said(level) for level in levels],
+            "x": [max(level.nats or 0.0, 0.0) for level in levels],  # below 0 there is no room for the text
+            "text": [said(level) for level in levels],
             "textposition": "outside", "cliponaxis": False, "textfont": {"size": 11},
             "hovertemplate": f"%{{y}} of {name}: %{{text}}<extra></extra>",
             "marker": {"color": colour, "pattern": {"shape": pattern, "size": 6}},
         })  # fmt: skip
     most = max((level.nats or 0.0 for levels in found.values() for level in levels), default=0.0)
     return figures.figure(
-        traces, "KL of each level over the data", "nats", "", hovermode="closest", height=HEIGHT,
+        traces, "KL of each level, training images", "nats", "", hovermode="closest", height=HEIGHT,
         xaxis={"range": [0, 2.2 * max(most, 0.1)]},
         yaxis={"autorange": "reversed", "type": "category", "showgrid": False},
         margin={"l": 36, "r": 8, "t": 36 + 40 * (len(traces) > 1), "b": 40},
@@ -37,12 +38,19 @@ def held(found: Mapping[str, Sequence[Level]]) -> Figure:
     )  # fmt: skip
 
 
+def words(found: Mapping[str, Sequence[Level]]) -> str:
+    """What `held` shows, for who does not see it."""
+    each = {name: "; ".join(f"{level.part} {said(level)}" for level in levels) for name, levels in found.items()}
+    return "KL of each level, training images. " + ". ".join(f"{name}: {levels}" for name, levels in each.items())
+
+
 def said(level: Level) -> str:
     """What a level holds, in words."""
     active = f"{level.active}/{level.dims} active"
     if level.nats is None or level.share is None:
         return active
-    return f"{level.nats:.1f} nats, {100 * level.share:.0f} %, {active}"
+    nats, share = round(level.nats, 1) + 0, round(100 * level.share)  # 0 has no sign
+    return f"{nats:.1f} nats, {share} %, {active}".replace("-", "−")
 
 
 def over_training(found: Course, name: str, most: float) -> Figure:

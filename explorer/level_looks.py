@@ -203,4 +203,4 @@ def _strip(caption: str, images: np.ndarray) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         with st.container(width=128):
             st.caption(caption)
-        st.image(picture, width=width, output_format="PNG")
+        st.image(picture, width=width, output_format="PNG", alt=f"{len(images)} images, {caption}")

@@ -23,11 +23,17 @@ class Link:
     label: str
     page: str = "traversals"
     at: Mapping[str, float] = field(default_factory=dict)  # axis (part/dimension) -> value; all others stand at 0
+    settings: Mapping[str, str] = field(default_factory=dict)  # of a page that says its settings in its address
     facts: tuple[str, ...] = ()
 
     def query(self, summary: Summary) -> dict[str, str]:
-        """The address's parameters for this view. Raises ValueError where the checkpoint has no such dimension."""
+        """The address's parameters for this view: all of them where they are known here, for what the page adds is one
+        step more for the browser's Back. Raises ValueError where the checkpoint has no such dimension.
+        """
         latent: dict[str, list[float]] = {}
+        if self.page == "traversals":
+            parts = (name.removeprefix("variance/") for name in summary.arrays if name.startswith("variance/"))
+            latent = {part: [0.0] * len(summary.arrays[f"variance/{part}"]) for part in parts}
         for axis, value in self.at.items():
             part, _, dim = axis.partition("/")
             dims = len(summary.arrays.get(f"variance/{part}", ()))
@@ -35,7 +41,7 @@ class Link:
                 raise ValueError(f"{self.checkpoint} has no dimension {axis}: {part} has {dims}")
             latent.setdefault(part, [0.0] * dims)[int(dim)] = value
         views = {part: ",".join(f"{value:g}" for value in values) for part, values in latent.items()}
-        return {"checkpoint": self.checkpoint, **views}
+        return {"checkpoint": self.checkpoint, **views, **self.settings}
 
     def said(self, config: Config, summary: Summary) -> list[str]:
         """The sentences of its facts; one that a checkpoint of another kind cannot give is left out."""
@@ -78,13 +84,13 @@ def kept(config: Config, summary: Summary) -> str:
 def active(config: Config, summary: Summary) -> str:
     kl, used = summary.arrays["kl/z"], summary.active("z")
     most = ", ".join(f"z{dim} {kl[dim]:.2f}" for dim in (-kl).argsort()[:3] if used[dim])
-    return f"{int(used.sum())} of {len(used)} dimensions are active; the largest KL in nats: {most}"
+    return f"{int(used.sum())} of {len(used)} dimensions are active; the largest KL in nats: {most}, training images"
 
 
 def beta_norm(config: Config, summary: Summary) -> str:
     beta, dims = float(config.options["beta"]), len(summary.arrays["variance/z"])
     c, h, w = config.shape
-    return f"β_norm = {beta:g} · {dims} / {c * h * w:,} = {beta * dims / (c * h * w):.3g}"
+    return f"β_norm = {beta:g} · {dims} / {c * h * w:,} = {beta * dims / (c * h * w):#.3g}"
 
 
 def codebook(config: Config, summary: Summary) -> str:
@@ -101,15 +107,15 @@ def codebook(config: Config, summary: Summary) -> str:
 
 
 def levels(config: Config, summary: Summary) -> str:
-    """What each level holds, the coarsest first."""
+    """What each level holds, the coarsest first; 0 has no sign."""
     said = []
     for name, kl in summary.arrays.items():
         if name.startswith("kl/"):
             active = summary.active(part := name.removeprefix("kl/"))
-            said.append(f"{part} {kl.sum():.1f} ({int(active.sum())}/{len(active)})")
+            said.append(f"{part} {round(float(kl.sum()), 1) + 0:.1f} ({int(active.sum())}/{len(active)})")
     if len(said) < 2:
         raise KeyError("levels")
-    return "KL in nats (active dimensions): " + ", ".join(said)
+    return f"KL in nats (active dimensions): {', '.join(said)}, training images".replace(" -", " −")
 
 
 Fact = Callable[["Config", "Summary"], str]

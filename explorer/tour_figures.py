@@ -55,19 +55,19 @@ def linear(s2: float) -> tuple[Figure, str]:
     model = laboratory.LinearVAE(s2=s2)
     slopes = np.linspace(0, 1.5, 301) / model.std
     elbo = model.best(slopes)
-    top = int(elbo.argmax())
+    best, top = model.optimum[0], float(model.elbo(model.optimum))  # which lies between two of the slopes
     lecture = laboratory.LinearVAE()  # with s² = 1
     slope, printed = lecture.printed[0], float(lecture.elbo(lecture.printed))
     traces = [
         figures.line(slopes, elbo, "ELBO, best b, c, d", figures.BLUE),
         figures.level(slopes, model.evidence, "E log p(x)", figures.VERMILION),
-        figures.point(slopes[top], elbo[top], "highest", figures.BLUE),
+        figures.point(best, top, "highest", figures.BLUE),
         figures.point(slope, printed, "a = 1/σ, c = σ, s² = 1", figures.ORANGE, "x"),
     ]
     title = f"ELBO of the linear VAE, μ = {model.mean:g}, σ = {model.std:g}"
     drawn = figures.figure(traces, title, "encoder's slope a", "nats", yaxis={"range": [-3.6, -1.9]})
     return drawn, minus(
-        f"highest ELBO {elbo[top]:.3f} nats at a = {slopes[top]:.3f}, {model.evidence - elbo[top]:.3f} below "
+        f"highest ELBO {top:.3f} nats at a = {best:.3f}, {model.evidence - top:.3f} below "
         f"E log p(x); the point with a = 1/σ is {model.evidence - printed:.3f} below"
     )
 
@@ -82,8 +82,9 @@ def water(beta: float) -> tuple[Figure, str]:
     ]
     title = f"What passes at β = {beta:g}, v = {toys.NOISE:g}"
     drawn = figures.figure(traces, title, "eigenvalue", "variance", barmode="stack", yaxis={"range": [0, 9.5]})
+    active = int((best.kept > 0).sum())
     return drawn, (
-        f"{int((best.kept > 0).sum())} active dimensions, rate {best.rate:.2f} nats, distortion {best.distortion:.2f} "
+        f"{active} active dimension{'s' * (active != 1)}, rate {best.rate:.2f} nats, distortion {best.distortion:.2f} "
         "squared distance"
     )
 
@@ -102,9 +103,9 @@ def quantiser(bits: float) -> tuple[Figure, str]:
         traces, title, "z", "share of uses, and density", hovermode="closest", yaxis={"range": [0, 0.55]}
     )
     return drawn, (
-        f"{bits:g} bits, {bits * np.log(2):.3f} nats, where all codes are alike, and {best.rate:.2f} bits by how often "
-        f"each is used; squared error "
-        f"{best.distortion:.4f}, where {best.least_distortion:.4f} is the least of any code of that rate"
+        f"{bits:g} bit{'s' * (bits != 1)}, {bits * np.log(2):.3f} nats, where all codes are alike, and {best.rate:.2f} "
+        f"bits by how often each is used; squared error {best.distortion:.4f}, "
+        f"where {best.least_distortion:.4f} is the least of any code of that rate"
     )
 
 
@@ -127,7 +128,7 @@ FIGURES = {
         "Variance s² of q", 0.1, 1.5, 1.0, 0.1, "The lecture has 1; at ½ the best ELBO reaches E log p(x).", linear
     ),
     "quantiser": Interactive(
-        "log₂ K", 1.0, 5.0, 2.0, 1.0, "Each step doubles the codes, and costs one bit more at every place.", quantiser
+        "log₂ K", 1, 5, 2, 1, "Each step doubles the codes, and costs one bit more at every place.", quantiser
     ),
     "water": Interactive("β", 0.5, 20.0, 4.0, 0.5, "Weight of the KL; the level of the water is βv.", water),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from explorer.tour import Chapter, Link
 
+BOUND = {"of": "picture", "image": "0", "draws": "5000", "gaps": "off", "ranking": "off"}
 CHAPTERS = (
     Chapter(
         "The ELBO",
@@ -20,7 +21,7 @@ CHAPTERS = (
         ),
         (
             Link("ppca-digits", "No gap: the exact posterior", facts=("elbo",)),
-            Link("vae-digits", "How far the bound falls short, for one image", "bound"),
+            Link("vae-digits", "How far the bound falls short, for one image", "bound", settings=BOUND),
             Link("vae-digits", "Same images, a net for q", facts=("elbo",)),
             Link("vae-digits", "The ELBO as a surface, with the gap", "laboratory"),
             Link("vae-digits", "The ELBO of one image, piece by piece", "formulas"),

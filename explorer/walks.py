@@ -55,9 +55,10 @@ def _row(route: Route, every: Sequence[Route], prior: str) -> None:
         st.caption(f"**{route.kind}**: the images move {route.length:.1f} in all; at its loneliest it is "
                    f"{route.distance.max():.2f} from the nearest training latent.{unsettled}")  # fmt: skip
         rows, width = pictures.crisp(pictures.strip(frames), FRAME * len(frames))
-        st.image(rows, width=width)
+        st.image(rows, width=width, alt=f"{route.kind}: {len(frames)} images along the path")
         figure = route_figures.under(route, every, prior, frames[0].shape[1])
-        st.plotly_chart(figure, width=width, config=CONFIG, key=f"paths/under/{route.kind}")
+        said = f"{route.kind}: log density of {prior} and distance to the nearest training latent along the path"
+        st.plotly_chart(figure, width=width, config=CONFIG, key=f"paths/under/{route.kind}", alt=said)
 
 
 def attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood) -> None:
@@ -73,7 +74,8 @@ def attribute(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood
     _scrub(run, Walk(key, title, routes.STRENGTHS, frames, 0.0, unit=unit), one.seen)
     st.caption(f"Resampled images of the two groups give directions whose cosine with this one is "
                f"{found.agreement:.3f} on average.")  # fmt: skip
-    st.plotly_chart(route_figures.direction(found, run.dims), config=CONFIG)
+    said = f"How much {title} differs in each dimension, with 95 % intervals"
+    st.plotly_chart(route_figures.direction(found, run.dims), config=CONFIG, alt=said)
     leaks = routes.leakage(run, found)
     if leaks:
         shares = [round(100 * share) for share in leaks.values()]

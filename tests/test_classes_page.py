@@ -19,7 +19,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import progress
+from explorer import class_figures, classification, progress
 from explorer.class_sheet import BY_CLASS, STOPS, TEMPERATURE, Sheet
 from explorer.opened import Run
 
@@ -129,6 +129,30 @@ def test_the_classification_of_a_stage_is_that_of_its_checkpoint(opened: Any, fo
     assert "stacked/semi" in app.subheader[0].value
     (matrix,) = (json.loads(chart.proto.spec)["data"][0] for chart in app.get("plotly_chart"))
     assert matrix["text"] == [[str(n) if n else "" for n in row] for row in summary.confusion["y"]]
+
+
+def test_a_class_without_test_images_is_an_empty_row_and_is_named(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.array([[0, 0, 0], [1, 8, 1], [0, 2, 3]])
+    (heat,) = class_figures.confusion(counts, "abc").data
+    np.testing.assert_array_equal(heat.z, np.float32([[np.nan] * 3, [10, 80, 10], [0, 40, 60]]))
+    assert heat.text.tolist() == [["", "", ""], ["1", "8", "1"], ["", "2", "3"]]
+    assert not heat.showscale  # the counts are there to be read
+    (many,) = class_figures.confusion(np.eye(21), [str(n) for n in range(21)]).data
+    assert many.showscale and many.text is None
+    page = opened("classification", "told")
+    assert not any("no test images" in caption.value for caption in page.caption)
+    assert all(chart.proto.alt for chart in page.get("plotly_chart"))
+    of_run = classification.of_run
+
+    def without(run: Run) -> classification.Told | None:
+        own = of_run(run)
+        assert own
+        own.confusion[[0, 1, 6]] = 0
+        return own
+
+    monkeypatch.setattr(classification, "of_run", without)
+    said = [caption.value for caption in opened("classification", "told").caption]
+    assert "There are no test images of 0, 1, 6, whose rows are empty." in said
 
 
 # -- the form of a training --------------------------------------------------------------------------------------------

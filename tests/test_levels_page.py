@@ -65,6 +65,16 @@ def test_a_summary_says_what_each_level_holds() -> None:
     assert [level_figures.said(level) for level in without] == ["1/2 active", "2/3 active"]
 
 
+def test_a_level_that_is_estimated_below_zero_keeps_its_text() -> None:
+    """By draws, the KL of a level that says nothing may come out a little negative."""
+    silent, loud = levels.Level("z2", 8, 0, -0.0177, -0.0008), levels.Level("z1", 4, 4, 20.66, 1.0008)
+    assert level_figures.said(silent) == "0.0 nats, 0 %, 0/8 active"
+    found = level_figures.held({"some": [silent, loud]})
+    (bars,) = found.data
+    assert bars.x == (0, 20.66) and bars.text[0] == level_figures.said(silent)
+    assert "training images" in found.layout.title.text
+
+
 def test_a_history_gives_the_course_of_each_level() -> None:
     history: list[dict[str, Any]] = [
         {"step": 1, "kl/z2": [0.5, 0.005], "kl/z1": [1.0]},
@@ -196,12 +206,18 @@ def test_only_checkpoints_with_levels_stand_beside(folder: Path) -> None:
         (folder / "away").rename(folder / "rising/history.jsonl")
 
 
-@pytest.mark.parametrize("look", ["Swap", "Progressive decode", "Sliders", "Resample"])
+@pytest.mark.parametrize("look", ["Swap", "Progressive", "Sliders", "Resample"])
 def test_every_look_waits_for_a_picture_and_shows_it(look: str, folder: Path) -> None:
     shown = opened("levels", folder, "ladder", levels__look=look)
     assert not shown.error and not shown.info
     waiting = opened("levels", folder, "ladder", levels__look=look, sources__kind="Upload")
     assert "its levels appear here" in waiting.info[0].value
+
+
+def test_rows_of_pictures_are_named_for_who_does_not_see_them(folder: Path) -> None:
+    pictures = [image for images in opened("levels", folder, "ladder").get("image") for image in images.proto.imgs]
+    rows = [image.alt for image in pictures if image.alt.startswith("8 images, ")]
+    assert rows == [f"8 images, {level} resampled" for level in ("z1", "z3", "z2", "z1")]
 
 
 def test_a_prior_sample_has_levels_too(folder: Path) -> None:
@@ -328,3 +344,18 @@ def test_an_upper_level_is_dragged(page: Page, app: str, ladder: Run) -> None:
     expect(page.locator(READY)).to_have_count(1)  # the other level's is gone
     assert shown(page)[0] == values
     assert np.array_equal(shown(page)[1], before)
+
+
+def test_on_a_phone_the_stage_comes_first_and_all_looks_are_seen(page: Page, app: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{app}/levels?checkpoint=ladder")
+    row, draws = page.get_by_text("z1 resampled").first, page.get_by_role("slider", name="Draws")
+    row.wait_for()
+    draws.wait_for()
+    above, below = row.bounding_box(), draws.bounding_box()
+    assert above and below and above["y"] < below["y"]
+    looks = page.get_by_test_id("stButtonGroup").filter(has_text="Sliders")
+    whole = "node => [...node.querySelectorAll('*')].every(each => each.scrollWidth <= each.clientWidth + 1)"
+    assert looks.evaluate(whole)
+    box, last = looks.bounding_box(), looks.get_by_role("radio", name="Sliders").bounding_box()
+    assert box and last and last["x"] + last["width"] <= box["x"] + box["width"] + 1 <= 391

@@ -101,6 +101,8 @@ def test_lasso_fills_the_gallery_with_exactly_those_images(page: Page, app: str)
     expect(page.get_by_text(f"{len(inside)} of 1,618 selected")).to_be_visible()
     expect(page.get_by_test_id("stImageCaption")).to_have_count(len(inside))
     assert gallery(page) == inside  # digits' training images have the ids 0 … 1,617
+    expect(page.get_by_role("img", name=re.compile(r"^\d+ · \d, with its decode$"))).to_have_count(len(inside))
+    expect(page.get_by_role("img", name="The decode of their mean latent")).to_have_count(1)
     page.wait_for_function(
         "count => [...document.querySelectorAll('*')].some(node => node.shadowRoot?.querySelector('.map')"
         "?.map.cloud.selected?.reduce((a, b) => a + b) === count)",
@@ -238,15 +240,20 @@ def test_closing_the_page_while_umap_runs_leaves_no_process(page: Page, app: str
     until(lambda: not at_layouts() & begun)
 
 
+def said_to_be(gpu: bool) -> str:
+    """A script that makes the browser say that it draws by a GPU, or by a processor that does its work."""
+    return f"""
+        const asked = WebGLRenderingContext.prototype.getParameter;
+        WebGLRenderingContext.prototype.getParameter = function (what) {{
+            return what === 0x9246 ? {json.dumps("A GPU" if gpu else "llvmpipe")} : asked.call(this, what);
+        }};"""  # 0x9246: UNMASKED_RENDERER_WEBGL
+
+
 @pytest.mark.parametrize("gpu", [True, False])
 @pytest.mark.parametrize("faded", [0, 1])
 def test_what_is_faded_is_drawn_under_what_is_not(page: Page, app: str, gpu: bool, faded: int) -> None:
     """Whichever of two points at one place comes first, and by either way of drawing."""
-    page.add_init_script(f"""
-        const asked = WebGLRenderingContext.prototype.getParameter;
-        WebGLRenderingContext.prototype.getParameter = function (what) {{
-            return what === 0x9246 ? {json.dumps("A GPU" if gpu else "llvmpipe")} : asked.call(this, what);
-        }};""")  # 0x9246: UNMASKED_RENDERER_WEBGL
+    page.add_init_script(said_to_be(gpu))
     open_map(page, app)
     drawn = page.locator(MAP).evaluate(
         """({ map }, faded) => {
@@ -265,6 +272,43 @@ def test_what_is_faded_is_drawn_under_what_is_not(page: Page, app: str, gpu: boo
         faded,
     )
     assert drawn == {"gpu": gpu, "rgba": [200, 0, 0, 255]}
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_classes_beyond_the_palette_are_rings(page: Page, app: str, gpu: bool) -> None:
+    """Of the same colours, on the map and in the legend."""
+    page.add_init_script(said_to_be(gpu))
+    open_map(page, app)
+    drawn = page.locator(MAP).evaluate(
+        """({ map }) => {
+            const { cloud } = map, { header } = cloud;
+            const levels = Array.from({ length: 12 }, (_, level) => String(level));
+            header.classes = { ...header.classes, levels };
+            cloud.classes = cloud.classes.map((_, i) => i % 12);
+            map.recolour();
+            const colours = Array.from(map.scatter.colours.slice(0, 48));
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [40, 40];
+            const scatter = new map.scatter.constructor(canvas, () => {});
+            const rgba = [1, 11].map((level) => {
+                scatter.place(new Float32Array(2), new Float32Array(2));
+                scatter.paint(new Uint8Array(colours.slice(4 * level, 4 * level + 4)));
+                scatter.draw({ x: 0, y: 0, scale: 10, width: 40, height: 40 }, 12, 1);
+                const copy = document.createElement("canvas").getContext("2d");
+                copy.drawImage(canvas, 0, 0); // in the frame that drew it
+                return [20, 24].map((x) => Array.from(copy.getImageData(x, 20, 1, 1).data));
+            });
+            const swatches = [...map.find(".levels").querySelectorAll("i")];
+            const filled = swatches.map((each) => getComputedStyle(each).backgroundColor !== "rgba(0, 0, 0, 0)");
+            return { colours, rgba, filled, gpu: Boolean(scatter.gl) };
+        }"""
+    )
+    assert drawn["gpu"] == gpu and drawn["filled"] == [True] * 10 + [False] * 2
+    colours = np.array(drawn["colours"]).reshape(12, 4)
+    assert (colours[10:, :3] == colours[:2, :3]).all() and len(np.unique(colours, axis=0)) == 12
+    (middle, edge), (hole, rim) = np.array(drawn["rgba"])
+    assert middle[3] == edge[3] > 200 and hole[3] == 0 and rim[3] > 150
+    assert np.abs(middle[:3] - rim[:3]).max() <= 2  # a half-covered pixel is rounded
 
 
 def test_labels_at_one_place_stand_below_one_another_wherever_the_map_is(page: Page) -> None:

@@ -131,6 +131,14 @@ def test_what_is_selected_on_the_map_is_an_attribute(digits: Run, monkeypatch: p
     assert "the map's selection" not in options(other)["With"]
 
 
+def test_strips_and_charts_are_named_for_who_does_not_see_them() -> None:
+    page = AppTest.from_function(page_of_paths, args=(str(trainer.root() / "vae-digits"),), default_timeout=60).run()
+    strips = [image.alt for images in page.get("image") for image in images.proto.imgs if "along the path" in image.alt]
+    assert strips == [f"{kind}: 9 images along the path" for kind in routes.KINDS if kind != routes.METRIC]
+    assert all(chart.proto.alt for chart in page.get("plotly_chart"))
+    assert all(chart.proto.alt for chart in along_an_attribute("vae-digits").get("plotly_chart"))
+
+
 def test_without_labels_a_selection_is_what_an_attribute_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "classes", lambda run: [])
     assert "Select images on the page Map" in " ".join(info.value for info in along_an_attribute("vae-digits").info)
@@ -179,6 +187,7 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
 
     page.get_by_text("Along an attribute").click()
     expect(page.get_by_text("Resampled images of the two groups")).to_be_visible()
+    expect(page.locator(READY)).to_have_count(1)  # the canvas of before is gone with the end of the run
     expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":0}')
     assert near(shown(page)[1], ends[0])
 
@@ -239,3 +248,11 @@ def test_a_path_from_a_drawing_to_an_upload(page: Page, app: str, tmp_path: Path
     page.locator(".track input").press("End")
     expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":1}')
     assert not near(shown(page)[1], drawn)
+
+
+def test_on_a_phone_the_path_comes_before_its_controls(page: Page, app: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{app}/paths?checkpoint=vae-digits")
+    page.wait_for_selector(READY)
+    path, walk = page.locator(READY).bounding_box(), page.get_by_role("radiogroup", name="Walk").bounding_box()
+    assert path and walk and path["y"] < walk["y"]

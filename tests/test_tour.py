@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT
 from playwright.sync_api import Page, expect
 from scipy.stats import norm
+from scripts import open_at
 from streamlit.testing.v1 import AppTest
 
 import trainer
@@ -51,6 +52,7 @@ def test_a_link_has_a_latent_of_its_checkpoint(link: Link) -> None:
     space = trainer.load(SHIPPED[link.checkpoint].path).space
     query = link.query(summary)
     assert query.pop("checkpoint") == link.checkpoint
+    assert {name: query.pop(name) for name in link.settings} == link.settings
     assert set(query) <= set(space)
     for part, values in query.items():
         numbers = [float(value) for value in values.split(",")]
@@ -58,6 +60,16 @@ def test_a_link_has_a_latent_of_its_checkpoint(link: Link) -> None:
         assert {f"{part}/{dim}": value for dim, value in enumerate(numbers) if value} == link.at
     config = SHIPPED[link.checkpoint].config
     assert len(link.said(config, summary)) == len(link.facts)
+
+
+@pytest.mark.parametrize("link", [link for link in HERE if link.page in ("traversals", "bound")],
+                         ids=lambda link: f"{link.checkpoint}-{link.label}")  # fmt: skip
+def test_a_link_has_the_whole_address_of_its_page(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page adds would be one more step for the browser's Back."""
+    monkeypatch.delenv("CHECKPOINTS", raising=False)
+    query = link.query(trainer.load_summary(SHIPPED[link.checkpoint].path))
+    more = {name: value for name, value in query.items() if name != "checkpoint"}
+    assert dict(open_at(link.page, link.checkpoint, **more).query_params) == query
 
 
 def test_latent_variables_and_the_elbo_lead_to_their_pages() -> None:
@@ -129,6 +141,23 @@ def test_facts_say_what_the_checkpoint_measures() -> None:
     assert "= 0.00977" in FACTS["beta_norm"](sprites.config, summary)  # 4 · 10 / 4096
     assert FACTS["active"](sprites.config, summary).startswith("3 of 10")
     assert FACTS["elbo"](sprites.config, summary).startswith("ELBO −116.1 nats = −107.7 − 8.4")
+
+
+@pytest.mark.parametrize(("name", "said"), [("beta-vae-sprites", "0.00977"), ("beta-vae-fashion", "0.0510")])
+def test_numbers_of_one_kind_have_as_many_digits(name: str, said: str) -> None:
+    found = SHIPPED[name]
+    assert FACTS["beta_norm"](found.config, trainer.load_summary(found.path)).endswith(f"= {said}")
+
+
+def test_facts_say_which_images_they_are_of_and_zero_has_no_sign() -> None:
+    found = SHIPPED["hierarchical-mnist"]
+    summary = trainer.load_summary(found.path)
+    assert -0.05 < summary.arrays["kl/z4"].sum() < 0  # by its draws
+    said = FACTS["levels"](found.config, summary)
+    assert "z4 0.0 (0/8)" in said and "-" not in said and "−" not in said
+    assert said.endswith(", training images") and FACTS["elbo"](found.config, summary).endswith(", test images")
+    vae = SHIPPED["vae-digits"]
+    assert FACTS["active"](vae.config, trainer.load_summary(vae.path)).endswith(", training images")
 
 
 def test_labels_of_the_sprites_are_true() -> None:
@@ -225,6 +254,32 @@ def test_figures_are_titled_and_say_their_units(name: str) -> None:
         assert " nats" in sentence
 
 
+def test_the_figure_says_the_best_slope_of_the_formula_beside_it() -> None:
+    for s2 in (0.5, 1.0):
+        drawn, said = FIGURES["linear"].draw(s2)
+        assert "at a = 0.354" in said  # 1/(√2 σ), σ = 2
+        line, _, highest, _ = drawn.data
+        assert highest.x[0] == pytest.approx(1 / np.sqrt(8)) and highest.y[0] >= line.y.max()
+
+
+@pytest.mark.parametrize(("name", "one", "two"), [("water", (8, "1 active dimension,"), (4, "2 active dimensions,")),
+                                                  ("quantiser", (1, "1 bit,"), (2, "2 bits,"))])  # fmt: skip
+def test_one_is_no_plural(name: str, one: tuple[float, str], two: tuple[float, str]) -> None:
+    for value, said in (one, two):
+        assert FIGURES[name].draw(value)[1].startswith(said)
+
+
+def test_a_slider_of_whole_numbers_says_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHECKPOINTS", raising=False)
+    page = AppTest.from_function(page_of_a_folder, default_timeout=60).run()
+    assert not page.exception
+    formats = {slider.label: slider.proto.format for slider in page.slider}
+    assert formats["log₂ K"] == "%d" and formats["β"] == "%0.2f"
+    images, charts = ([each.proto for each in page.get(kind)] for kind in ("image", "plotly_chart"))
+    assert images and charts and all(chart.alt for chart in charts)  # named for who does not see them
+    assert all(image.alt for each in images for image in each.imgs)
+
+
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +321,19 @@ def test_links_lead_to_their_views_in_the_same_session(page: Page, app: str) -> 
         page.get_by_role("link", name="Lecture tour").first.click()
         page.get_by_role("heading", name="Lecture tour", exact=True).wait_for()
     assert len(page.context.pages) == 1
+
+
+@pytest.mark.parametrize("label", ["Dimensions sorted by KL", "How far the bound falls short, for one image"])
+def test_back_leads_to_the_tour_at_once(page: Page, app: str, label: str) -> None:
+    open_tour(page, app)
+    before = page.evaluate("history.length")
+    page.get_by_role("link", name=label).click()
+    page.get_by_role("heading", name="vae-digits").wait_for()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    assert page.evaluate("history.length") == before + 1
+    page.go_back()
+    page.get_by_role("heading", name="Lecture tour", exact=True).wait_for()
+    assert urlparse(page.url).path == "/tour"
 
 
 def test_a_slider_moves_its_figure(page: Page, app: str) -> None:

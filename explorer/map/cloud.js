@@ -1,7 +1,8 @@
 // The points that the server sent: where they are, what is known of them, and in which colour each is drawn.
 
-const FADED = 40; // alpha of what is not selected, of 255
+const FADED = 40; // alpha of what is not selected, of 255; even, for the lowest bit says that a point is full
 const SOLID = 220;
+const FULL = 1;
 
 class Cloud {
   constructor() {
@@ -72,6 +73,7 @@ class Cloud {
   }
 
   // Uint8Array of r, g, b, alpha. `scale` is a table of 256 colours, `plain` is for points of which nothing is known.
+  // Classes beyond the palette have its colours again, as rings.
   colours(scale, plain) {
     const { count, classes, amounts, selected, header } = this;
     const palette = header.palette.map(rgb);
@@ -82,7 +84,8 @@ class Cloud {
       else if (classes) colour = palette[classes[i] % palette.length];
       const faded = selected && !selected[i];
       rgba.set(faded ? plain : colour, 4 * i);
-      rgba[4 * i + 3] = !this.shows(i) ? 0 : faded ? FADED : SOLID;
+      const full = amounts || !classes || classes[i] < palette.length;
+      rgba[4 * i + 3] = !this.shows(i) ? 0 : (faded ? FADED : SOLID) | (full ? FULL : 0);
     }
     return rgba;
   }

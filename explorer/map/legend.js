@@ -35,6 +35,7 @@ class Legend {
       setText(button.lastChild, name);
       button.firstChild.hidden = Boolean(amount); // its colours then mean something else
       button.style.setProperty("--swatch", palette[level % palette.length]);
+      button.firstChild.dataset.open = level >= palette.length;
       button.setAttribute("aria-pressed", !cloud.hidden.has(level));
     });
   }

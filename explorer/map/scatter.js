@@ -9,19 +9,23 @@ attribute vec4 colour;
 uniform vec2 middle, unit, alphas;
 uniform float along, size;
 varying vec4 shade;
+varying float full;
 void main() {
   float drawn = step(alphas.x, colour.a) * (1.0 - step(alphas.y, colour.a)); // 0 is nowhere
   gl_Position = vec4((mix(from, to, along) - middle) * unit, 0.0, drawn);
   gl_PointSize = size;
   shade = colour;
+  full = mod(floor(255.0 * colour.a + 0.5), 2.0);
 }`;
 const FRAGMENT = `
 precision mediump float;
 uniform float side;
 varying vec4 shade;
+varying float full;
 void main() {
   float radius = length(gl_PointCoord - 0.5) * side;
-  float cover = clamp(0.5 * side - radius, 0.0, 1.0) * shade.a;
+  float hole = (1.0 - full) * clamp(0.5 * side - max(1.3, 0.2 * side) - radius, 0.0, 1.0);
+  float cover = clamp(0.5 * side - radius, 0.0, 1.0) * (1.0 - hole) * shade.a;
   gl_FragColor = vec4(shade.rgb * cover, cover);
 }`;
 
@@ -74,7 +78,7 @@ class Scatter {
     this.fill("to", to);
   }
 
-  // Uint8Array of r, g, b, alpha; a point with alpha 0 is not there.
+  // Uint8Array of r, g, b, alpha; a point with alpha 0 is not there, one with an even alpha is a ring.
   paint(colours) {
     this.colours = colours;
     this.fill("colour", colours);
@@ -127,18 +131,22 @@ function hasGpu() {
   return Boolean(gl) && !/swiftshader|llvmpipe|software|basic render/i.test(name);
 }
 
-// A round point, `side` pixels wide, with a smooth edge where nothing lies under it.
+// A round point or ring, `side` pixels wide, with a smooth edge where nothing lies under it.
 class Disc {
   constructor(side, pixels, width, height) {
     Object.assign(this, { side, pixels, width, height });
-    this.cover = Float32Array.from({ length: side * side }, (_, i) => {
-      const radius = Math.hypot((i % side) - (side - 1) / 2, Math.floor(i / side) - (side - 1) / 2);
-      return side < 3 ? 1 : Math.min(1, Math.max(0, side / 2 + 0.5 - radius));
+    const within = (radius) => Float32Array.from({ length: side * side }, (_, i) => {
+      const away = Math.hypot((i % side) - (side - 1) / 2, Math.floor(i / side) - (side - 1) / 2);
+      return Math.min(1, Math.max(0, radius + 0.5 - away));
     });
+    const hole = within(side / 2 - Math.max(1.3, 0.2 * side));
+    this.disc = side < 3 ? new Float32Array(side * side).fill(1) : within(side / 2);
+    this.ring = this.disc.map((cover, i) => cover * (1 - hole[i]));
   }
 
   put(x, y, colours, at) {
-    const { side, pixels, width, height, cover } = this;
+    const { side, pixels, width, height } = this;
+    const cover = colours[at + 3] & FULL ? this.disc : this.ring;
     const [left, top] = [Math.round(x - side / 2), Math.round(y - side / 2)];
     if (left < 0 || top < 0 || left + side > width || top + side > height) return; // cut at the edge of the map
     const shade = colours[at] | (colours[at + 1] << 8) | (colours[at + 2] << 16); // as bytes: r, g, b

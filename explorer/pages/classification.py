@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from explorer import address, class_figures, classification, controls
+from explorer.classification import Told
 from explorer.figures import CONFIG
 from explorer.opened import Run
 from trainer import Checkpoint
@@ -31,7 +32,8 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
     address.say_where({"checkpoint": run.checkpoint.name})
     halves = st.container(horizontal=True, gap="small")
     left, right = halves.container(width=560), halves.container(width=336)  # one under the other where there is no room
-    left.plotly_chart(class_figures.confusion(own.confusion, own.class_names), config=CONFIG, height=520)
+    with left:
+        _confusion(own)
     with right:
         errors, labels = own.errors, own.labels
         st.metric(
@@ -45,7 +47,21 @@ def show(run: Run, others: Sequence[Checkpoint]) -> None:
             st.caption(controls.literal(f"By a second stage on top of {run.checkpoint.name}, which stays as it is."))
         found = classification.alike(own, others) if labels else []
         if len(found) > 1:
-            st.plotly_chart(class_figures.by_labels(found, own.name), config=CONFIG)
+            st.plotly_chart(class_figures.by_labels(found, own.name), config=CONFIG, alt=_by_labels(found))
         elif labels:
             st.caption("Train the same model on the same data with another number of labels, and the errors are "
                        "compared here.")  # fmt: skip
+
+
+def _confusion(own: Told) -> None:
+    """The matrix, and the classes that it has nothing of."""
+    drawn = class_figures.confusion(own.confusion, own.class_names)
+    said = f"Test images by true and inferred class; {own.errors.wrong:,} of {own.errors.total:,} are taken for another"
+    st.plotly_chart(drawn, config=CONFIG, height=520, alt=said)
+    if own.unseen:
+        st.caption(controls.literal(f"There are no test images of {', '.join(own.unseen)}, whose rows are empty."))
+
+
+def _by_labels(found: Sequence[Told]) -> str:
+    each = (f"{one.name} {one.errors.rate:.2f} % with {one.labels:,} labels" for one in found)
+    return f"Test error by labels told: {', '.join(each)}."

@@ -18,7 +18,7 @@ FITS = "takes a latent of several levels apart"
 LOOKS = {
     "Resample": level_looks.surgery,
     "Swap": level_looks.swap,
-    "Progressive decode": level_looks.progressive,
+    "Progressive": level_looks.progressive,
     "Sliders": level_looks.sliders,
 }
 
@@ -48,8 +48,7 @@ def _page(run: Run, others: Sequence[Checkpoint]) -> None:
         beside = _beside(others)
     with overview:
         _overview(run, beside)
-    halves = st.container(horizontal=True, gap="large")
-    LOOKS[look](run, halves.container(width=280), halves.container(width="stretch"))
+    LOOKS[look](run, *controls.halves("levels"))
 
 
 def _beside(others: Sequence[Checkpoint]) -> Checkpoint | None:

@@ -29,8 +29,7 @@ def show(run: Run) -> None:
 
 @st.fragment
 def _page(run: Run) -> None:
-    halves = st.container(horizontal=True, gap="large")
-    left, stage = halves.container(width=280), halves.container(width="stretch")
+    left, stage = controls.halves("paths")
     with left:
         walk = st.radio(
             "Walk", [BETWEEN, ATTRIBUTE], key="paths/walk",

@@ -41,7 +41,8 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
             elif any(name in by_name for name in chapter.held):
                 _held([by_name[name] for name in chapter.held if name in by_name])
             elif preview:
-                st.image(str(preview), width="stretch", caption=f"Samples of {here[0].checkpoint}")
+                said = f"Samples of {here[0].checkpoint}"
+                st.image(str(preview), width="stretch", caption=said, alt=said)
             for link in here:
                 _link(link, by_name[link.checkpoint], links[link.page])
 
@@ -74,7 +75,7 @@ def _held(checkpoints: Sequence[Checkpoint]) -> None:
     for checkpoint in checkpoints:
         with suppress(OSError, ValueError):
             found[checkpoint.name] = levels.levels(trainer.load_summary(checkpoint.path))
-    st.plotly_chart(level_figures.held(found), config=figures.CONFIG)
+    st.plotly_chart(level_figures.held(found), config=figures.CONFIG, alt=level_figures.words(found))
 
 
 @st.fragment
