@@ -57,7 +57,7 @@ def delete(name: str) -> None:
     with jobs.one_at_a_time():
         jobs.check_idle(folder, f'"{name}" is being trained: stop it first')
         jobs.check_stages(folder)
-        if (folder / "config.json").is_file():
+        if (folder / "config.json").is_file() or (folder.is_dir() and jobs.is_free(folder)):
             jobs.remove(folder)
         for job in (Job(str(folder)), *jobs.jobs_within(folder)):
             job.forget()

@@ -10,9 +10,21 @@ import trainer
 from explorer.live import LIMIT, Axis
 
 if TYPE_CHECKING:  # it would load torch
-    from trainer import Film
+    from trainer import Film, LatentModel
 
-ROWS = "above test images, then their reconstructions, then draws from the prior"
+
+def rows(model: LatentModel | None) -> str:
+    """What a sheet shows, from the top; None stands for a model that is not known here."""
+    return f"above test images, then their reconstructions, then {_draws(model)}"
+
+
+def _draws(model: LatentModel | None) -> str:
+    """What a model drew as it was trained, with no second stage on top of it."""
+    if model is None:
+        return "draws"
+    if any(isinstance(part, trainer.Visible) for part in model.space.values()):
+        return "completions of what is visible of them"
+    return "draws from the prior" if isinstance(model, trainer.Density) else "decodes of random codes"
 
 
 def sheet(film: Film, index: int) -> np.ndarray:

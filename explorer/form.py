@@ -24,7 +24,7 @@ class Entry:
     default: Any
     optional: bool  # None is a value
     choices: tuple[str, ...] = ()
-    low: float | None = None  # inclusive
+    low: float | None = None  # inclusive, but where no value is at it
     high: float | None = None
     needs: Mapping[str, list[Any]] = field(default_factory=dict)  # see trainer.options.needs
 
@@ -59,11 +59,11 @@ def entries(options: type[Options]) -> list[Entry]:
     found = []
     for name, info in options.model_fields.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        bounds = {key: getattr(m, key) for m in info.metadata for key in ("ge", "le") if hasattr(m, key)}
+        bounds = {key: getattr(m, key) for m in info.metadata for key in ("ge", "gt", "le") if hasattr(m, key)}
         default = None if info.is_required() else info.default
         kind, optional, choices = _kind(info.annotation)
         needs: Any = extra.get("needs", {})
-        low, high = bounds.get("ge"), bounds.get("le")
+        low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le")
         found.append(Entry(name, kind, info.description or name, default, optional, choices, low, high, needs))
     return found
 

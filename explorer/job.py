@@ -15,7 +15,7 @@ import trainer
 from explorer import processes
 from trainer import Checkpoint
 
-TAIL = 4000  # bytes of a log that are looked at
+TAIL = 4000  # bytes of a log, or a history, that are looked at
 WAITING, STARTING, RUNNING, ENDING = "waiting", "starting", "running", "measuring"
 FINISHED, STOPPED, DIED = "finished", "stopped", "died"
 ALIVE = (WAITING, STARTING, RUNNING, ENDING)
@@ -83,7 +83,8 @@ class Job:
             if saved is None or (self.runs() and there < self.begun):  # what is there is of an earlier process
                 return STARTING
             return ENDING if _is_measured(saved) or trainer.is_measured(self.path) else RUNNING
-        weights, latest = (modified(self.path / name) for name in ("model.safetensors", "state.safetensors"))
+        files = [self.path / name for name in ("model.safetensors", "state.safetensors")]
+        weights, latest = (modified(file) if file.is_file() else 0.0 for file in files)
         if saved is None or not weights or weights < latest or (weights < self.begun and not self._left_all()):
             return DIED  # whole files are written last, and the weights of a checkpoint are among them
         return FINISHED if saved.config.steps_done >= saved.config.training["steps"] or not latest else STOPPED
@@ -95,13 +96,8 @@ class Job:
 
     def last_words(self, lines: int = 6) -> str:
         """The end of its log."""
-        try:
-            with known_as(self.path, "log").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-                said = file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join([line for line in said.splitlines() if line.strip()][-lines:])
+        said = _tail(known_as(self.path, "log")).splitlines()
+        return "\n".join([line for line in said if line.strip()][-lines:])
 
 
 _JOB = TypeAdapter(Job)
@@ -124,11 +120,20 @@ def modified(path: Path) -> float:
 
 
 def _is_measured(checkpoint: Checkpoint) -> bool:
-    """Whether its steps are taken, or were stopped, and what came of them is being measured."""
+    """Whether its steps are taken, or were stopped, and what came of them is being measured: its history's last line,
+    which is found without reading all of a long one.
+    """
+    return '"measuring"' in _tail(checkpoint.path / "history.jsonl").rstrip().rpartition("\n")[2]
+
+
+def _tail(path: Path) -> str:
+    """The end of a file of text; nothing where there is none."""
     try:
-        return any("measuring" in line for line in checkpoint.history()[-1:])
-    except ValueError:
-        return False
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def options_of(checkpoint: Checkpoint) -> dict[str, Any]:

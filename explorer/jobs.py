@@ -55,10 +55,18 @@ def find(name: str) -> Job | None:
 # ---- start
 
 
+def is_free(folder: Path) -> bool:
+    """Whether nothing lies there but an empty folder, as one that waits has made it, or was killed while it did."""
+    try:
+        return not os.path.lexists(folder) or not any(folder.iterdir())
+    except OSError:  # a file, or a folder that cannot be looked into
+        return False
+
+
 def check_name(name: str) -> None:
     """Raise ValueError unless a new checkpoint can have this name."""
     trainer.check_name(name)
-    if (trainer.root() / name).exists() or ((known := find(name)) and known.is_alive()):
+    if not is_free(trainer.root() / name) or ((known := find(name)) and known.is_alive()):
         raise ValueError(f'there is a checkpoint called "{name}" already: choose another name')
 
 
@@ -72,6 +80,19 @@ def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto
         check_name(name)
         folder = trainer.root().resolve() / name
         return _run(folder, device, ["train", model, f"--out={_short(folder)}", *trainer.command_words(options)])
+
+
+def can_start_again(job: Job) -> bool:
+    """Whether it was to train a new checkpoint and ended before it had saved anything."""
+    return job.command[1:4] == ("-m", "trainer", "train") and is_free(job.path) and not job.is_alive()
+
+
+def start_again(job: Job) -> Job:
+    """Start it once more, by the same command. Raises ValueError where another window did; OSError."""
+    with one_at_a_time():
+        check_name(job.name)
+        command = (sys.executable, *job.command[1:])
+        return _launch(replace(job, command=command, pid=0, started="", begun=time.time()))
 
 
 def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, device: str = "auto") -> Job:
@@ -161,17 +182,21 @@ def _short(folder: Path) -> str:
 def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
     count = threads(device)
     told = [f"--threads={count}"] if count else []
-    command = [sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue"]
+    command = (sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue")
+    return _launch(Job(str(folder), device, command, begun=time.time()))
+
+
+def _launch(job: Job) -> Job:
+    """The job with the process that runs its command."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if "OMP_WAIT_POLICY" not in environment:  # a person's word, which the next would overrule
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
-    job = Job(str(folder), device, tuple(command), begun=time.time())
     job.write()  # what cannot be described is not started
     try:
-        with known_as(folder, "log").open("wb") as out:
+        with known_as(job.path, "log").open("wb") as out:
             process = subprocess.Popen(
-                command, cwd=trainer.root().resolve().parent, env=environment, stdin=subprocess.DEVNULL, stdout=out,
+                job.command, cwd=trainer.root().resolve().parent, env=environment, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out, start_new_session=True,
             )  # fmt: skip
     except OSError:

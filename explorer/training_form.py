@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def _free(name: str) -> str:
     """The name, or with a number the next one, that no checkpoint and no job has."""
-    taken = {path.name for path in trainer.root().glob("*")} | {job.name for job in jobs.jobs()}
+    taken = {path.name for path in trainer.root().glob("*") if not jobs.is_free(path)}
+    taken |= {job.name for job in jobs.jobs()}
     stem = re.sub(r"-\d+$", "", name) or name
     return next(new for new in (name, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))) if new not in taken)
 
@@ -66,7 +67,7 @@ def show() -> None:
         data = chosen.name if chosen else None
         name = st.text_input(
             "Name of the new checkpoint", **kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
-            help="Small letters, digits, dots and hyphens; the name of its folder",
+            help="The name of its folder: small letters, digits, dots, hyphens, underscores; a letter or digit first",
         )  # fmt: skip
         wrong = _named(name)
     start = st.container()  # its button waits for what the options below are
@@ -163,7 +164,8 @@ def _estimate(
         return ""
     except (ValueError, RuntimeError, OSError, MemoryError) as error:
         return f"This model cannot be made: {str(error) or 'there is not enough memory for it'}"
-    st.caption(f"{found.parameters:,} parameters, {curves.size(found.memory)} of memory, {_time(found.seconds)}")
+    size = curves.size(found.memory)
+    st.caption(f"{found.parameters:,} parameters, {size} of memory beside the program's, {_time(found.seconds)}")
     return ""
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import trainer
-from explorer import curves, ending
+from explorer import curves, ending, form, run
 from explorer.controls import literal
 from explorer.job import RUNNING, STARTING, WAITING
 from explorer.opened import drawing
 
 if TYPE_CHECKING:
     from explorer.job import Job
-    from trainer import Checkpoint
+    from trainer import Checkpoint, LatentModel
 
 
 ELSEWHERE = "It was not started from a page: end it where it was, with Ctrl-C"
@@ -52,18 +52,24 @@ def tried(what: Callable[[Job], None], job: Job) -> None:
         st.session_state["undone"] = str(error)
 
 
-def knobs(checkpoint: Checkpoint) -> dict[str, float | None]:
-    """The knobs of the model with what they begin at, None for those that its own schedule turns."""
+def built(checkpoint: Checkpoint) -> LatentModel | None:
+    """The model as it began; None where it is not known here."""
     from trainer import models
 
     config = checkpoint.config
     if config.model not in models.names():
-        return {}
-    key = f"knobs/{checkpoint.name}/{config.trained}"
+        return None
+    kind = models.get(config.model)
+    with drawing:
+        return kind(config.shape, kind.Options.read(config.options))
+
+
+def knobs(checkpoint: Checkpoint) -> dict[str, float | None]:
+    """The knobs of the model with what they begin at, None for those that its own schedule turns."""
+    key = f"knobs/{checkpoint.name}/{checkpoint.config.trained}"
     if key not in st.session_state:
-        kind = models.get(config.model)
-        with drawing:
-            model = kind(config.shape, kind.Options.read(config.options))
+        if (model := built(checkpoint)) is None:
+            return {}
         free = trainer.turnable(model, 0)
         st.session_state[key] = {name: float(knob) if name in free else None for name, knob in model.knobs.items()}
     return dict(st.session_state[key])
@@ -79,21 +85,35 @@ def standing(checkpoint: Checkpoint, history: curves.History) -> dict[str, float
     return found
 
 
+def bounds(checkpoint: Checkpoint) -> dict[str, tuple[float, float | None]]:
+    """The least and the largest value of each option, None where it has no largest: 0 where its least is no value of
+    its own, since no knob and no rate is negative.
+    """
+    from trainer import models
+
+    model = checkpoint.config.model
+    fields = form.entries(models.get(model).Options) if model in models.names() else []
+    fields += form.entries(trainer.TrainOptions)
+    return {field.name: (float(field.low or 0), None if field.high is None else float(field.high)) for field in fields}
+
+
 def show(job: Job, checkpoint: Checkpoint) -> None:
     """A number for each; pressing Enter turns it at the next step, and each window that looks shows what it is then."""
     try:
-        history = checkpoint.history()
+        history = run.history(checkpoint)
     except ValueError:
         return
     if problem := st.session_state.pop("said", ""):
         st.error(literal(f"That was not sent to the training: {problem}"))
-    answered = sum("order" in line for line in history)
+    answered, ends = sum("order" in line for line in history), bounds(checkpoint)
     with st.container(horizontal=True):
         for name, value in standing(checkpoint, history).items():
             # a field is a new one whenever what it stands at changes, or an order was answered, from wherever it came
             key = f"turn/{job.folder}/{job.begun}/{name}/{value}/{answered}"
+            low, high = ends.get(name, (0.0, None))
+            low, high = min(low, value), None if high is None else max(high, value)  # it may stand outside, by rounding
             st.number_input(
-                "learning rate" if name == "rate" else name, value=float(value), key=key, format="%.6g", width=150,
+                "learning rate" if name == "rate" else name, low, high, float(value), key=key, format="%.6g", width=150,
                 step=float(value or 1) / 10, on_change=_send, args=(job, name, key, float(value)),
                 help="What it stands at; another value counts from the next step",
             )  # fmt: skip

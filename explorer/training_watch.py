@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import trainer
-from explorer import curves, figures, films, live, pictures, processes, training_turn
+from explorer import curves, figures, films, live, pictures, processes, run, training_turn
 from explorer.controls import literal
 from explorer.job import ALIVE, DIED, ENDING, FINISHED, RUNNING, STARTING, STOPPED, WAITING
 
@@ -25,19 +25,20 @@ WORDS = {
 def follow(job: Job | None, checkpoint: Checkpoint | None) -> None:
     """What a training does, its pictures and its curves; looked at again and again while the job lives."""
     state = job.state() if job else ""
-    name = job.name if job else checkpoint.name if checkpoint else ""
     if job and state in ALIVE:
         st.fragment(_live, run_every=EVERY)(job, state)
-        if state == RUNNING and st.toggle(
-            "Replay so far", key=f"replay/{name}", help="The training up to now, step by step"
+        if (
+            state == RUNNING
+            and st.toggle("Replay so far", key=f"replay/{job.name}", help="The training up to now, step by step")
+            and (saved := job.checkpoint)
         ):
-            _replay(name)
+            _replay(saved)
         return
     if job:
         headline(job, state, job.checkpoint)
         checkpoint = checkpoint or job.checkpoint
     if checkpoint:
-        _replay(name)
+        _replay(checkpoint)
         _curves(checkpoint)
 
 
@@ -57,13 +58,13 @@ def _live(job: Job, state: str) -> None:
         film = None
     if film and film.steps:
         picture, width = pictures.crisp(films.sheet(film, -1), 480)
-        st.image(picture, width=width, caption=f"Step {film.steps[-1]:,}: {films.ROWS}")
+        st.image(picture, width=width, caption=f"Step {film.steps[-1]:,}: {_rows(checkpoint)}")
     _curves(checkpoint)
 
 
 def _curves(checkpoint: Checkpoint) -> None:
     try:
-        history = checkpoint.history()
+        history = run.history(checkpoint)
     except ValueError as error:
         st.error(literal(str(error)))
         return
@@ -74,7 +75,7 @@ def _curves(checkpoint: Checkpoint) -> None:
 
 def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
     """What a job does, and how far it is."""
-    said = f"**{job.name}** {WORDS[state]}"
+    said = f"**{literal(job.name)}** {WORDS[state]}"
     if state == WAITING:
         line = trainer.waiting(job.device)
         place = line.index(job.folder) + 1 if job.folder in line else 1
@@ -87,9 +88,14 @@ def headline(job: Job, state: str, checkpoint: Checkpoint | None) -> None:
             f"last, and so does the command below. If it is not worth that, delete it."
         )
         st.code(f"python -m trainer resume {job.path.parent.name}/{job.name}", language=None)
-    elif state == DIED:
+    elif state == DIED and (words := job.last_words()):
         st.error(f"{said}. The last lines of its log:")
-        st.code(job.last_words() or "(nothing)", language=None)
+        st.code(words, language=None)
+    elif state == DIED:
+        is_saved = (job.path / "state.safetensors").is_file()
+        left = "It can go on from what was saved last." if is_saved else "Nothing that it learned was saved."
+        st.error(f"{said}. Its process ended without a word, as one that was killed does, often because the memory was "
+                 f"full. {left}")  # fmt: skip
     else:
         st.markdown(said)
         if state == STARTING:
@@ -100,7 +106,7 @@ def _progress(said: str, checkpoint: Checkpoint, state: str) -> None:
     config = checkpoint.config
     steps = config.training["steps"]
     try:
-        found = curves.pace(checkpoint.history(), config.training["batch"], steps)
+        found = curves.pace(run.history(checkpoint), config.training["batch"], steps)
     except ValueError:
         found = None
     if found is None:
@@ -137,11 +143,19 @@ def _units(checkpoint: Checkpoint) -> dict[str, str]:
 # ---- the replay
 
 
+def _rows(checkpoint: Checkpoint) -> str:
+    """What the rows of the training's pictures are."""
+    key = f"rows/{checkpoint.name}/{checkpoint.config.trained}"
+    if key not in st.session_state:
+        st.session_state[key] = films.rows(training_turn.built(checkpoint))
+    return str(st.session_state[key])
+
+
 @st.fragment
-def _replay(name: str) -> None:
+def _replay(checkpoint: Checkpoint) -> None:
     """An axis over the training's steps; the pictures follow the drag."""
     try:
-        film: Film | None = trainer.load_film(trainer.root() / name)
+        film: Film | None = trainer.load_film(checkpoint.path)
     except ValueError as error:
         st.error(literal(str(error)))
         return
@@ -151,7 +165,7 @@ def _replay(name: str) -> None:
         )
         return
     st.markdown("**Replay of the training**")
-    key, revision = f"film/{name}", len(film.steps)
+    key, revision = f"film/{checkpoint.name}", len(film.steps)
     event = live.reported(key)
     value: float = float(film.steps[-1])
     if event.revision == revision:
@@ -159,5 +173,5 @@ def _replay(name: str) -> None:
     shown = films.nearest(film, value)
     axis: Any = films.axis(film, float(film.steps[shown]))
     live.canvas(
-        [axis], films.sheet(film, shown), key=key, revision=revision, unit="optimiser steps", caption=films.ROWS
+        [axis], films.sheet(film, shown), key=key, revision=revision, unit="optimiser steps", caption=_rows(checkpoint)
     )

@@ -138,6 +138,47 @@ def test_what_cannot_be_done_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said == {"undone": "the disk is full"}
 
 
+def test_what_was_killed_in_the_line_gives_its_name_back(places: Path) -> None:
+    with turns.turn("cpu", places / "other"):
+        job = jobs.start("one", "vae", ENDLESS, device="cpu")
+        reaches(job, WAITING)
+        with pytest.raises(ValueError, match='called "one" already'):
+            jobs.start_again(job)
+        os.kill(job.pid, signal.SIGKILL)
+        reaches(job, DIED)
+        assert job.path.is_dir() and job.last_words() == "" and job.checkpoint is None
+        assert jobs.can_start_again(job)
+        again = jobs.start_again(job)
+        reaches(again, WAITING)
+        assert again.command == job.command and not jobs.can_start_again(again)
+        os.kill(again.pid, signal.SIGKILL)
+        reaches(again, DIED)
+    ending.delete("one")
+    assert not job.path.exists() and jobs.jobs() == []
+
+
+def test_an_empty_folder_in_which_nobody_trains_is_free(places: Path) -> None:
+    folder = places / "checkpoints" / "one"
+    folder.mkdir()
+    jobs.check_name("one")
+    with lock.alone(folder), pytest.raises(ValueError, match='called "one" already'):
+        jobs.check_name("one")
+    (folder / "notes.txt").touch()
+    with pytest.raises(ValueError, match='called "one" already'):
+        jobs.check_name("one")
+    ending.delete("one")
+    assert folder.is_dir()  # what a person put there is no training's
+    (places / "checkpoints" / "two").touch()
+    with pytest.raises(ValueError, match='called "two" already'):
+        jobs.check_name("two")
+
+
+def test_a_folder_in_the_place_of_the_weights_is_no_finished_checkpoint(whole: Path) -> None:
+    (whole / "model.safetensors").unlink()
+    (whole / "model.safetensors").mkdir()
+    assert Job(str(whole)).state() == DIED
+
+
 # ---- evaluate
 
 

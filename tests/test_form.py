@@ -33,7 +33,7 @@ def test_a_form_says_what_options_are() -> None:
         form.CHOICE, form.WIDTHS, form.TOGGLE, form.WHOLE, form.REAL, form.REAL, form.REAL, form.WHOLE,
     ]  # fmt: skip
     assert fields["kind"].choices == ("a", "b") and fields["kind"].help == "which"
-    assert (fields["count"].low, fields["count"].high, fields["rate"].low) == (1, 9, None)
+    assert (fields["count"].low, fields["count"].high, fields["rate"].low) == (1, 9, 0)
     assert fields["limit"].optional and fields["limit"].default is None and not fields["rate"].optional
     assert fields["widths"].shown((8, 2)) == "8, 2" and fields["widths"].read(" 8,2 ") == (8, 2)
     assert fields["widths"].read("") == ()

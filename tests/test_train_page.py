@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from canvas import READY, assert_true_picture
+from configured import save_config
 from conftest import served
 from playwright.sync_api import Page, expect
 from trainings import reaches, until
@@ -16,6 +17,7 @@ from trainings import reaches, until
 import trainer
 from explorer import jobs
 from explorer.job import DIED
+from trainer import lock
 
 STARTS = 90_000  # ms that a process is given to load all that it needs
 
@@ -76,7 +78,7 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     hidden.fill("32")
     hidden.press("Enter")
     expect(page.get_by_role("alert")).to_have_count(0)
-    expect(page.get_by_text(re.compile(r"parameters, .* of memory, about"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"parameters, .* of memory beside the program's, about"))).to_be_visible()
     open_options(page, "Options of the training", "steps")
     set_number(page, "steps", "3000000")
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
@@ -128,3 +130,15 @@ def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, em
     page.get_by_role("button", name="Remove for good").click()
     expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
     assert jobs.jobs() == []
+
+
+def test_what_else_is_under_way_is_kept_up(page: Page, empty_app: str, places: Path) -> None:
+    for name in ("one", "two"):
+        save_config(places / "checkpoints" / name, "vae", {"steps": 5}, 5)
+    with lock.alone(places / "checkpoints" / "two"):
+        page.goto(f"{empty_app}/train?run=one")
+        expect(page.get_by_text("Also under way: two (running)")).to_be_visible()
+        expect(page.get_by_text(re.compile("parameters, .* of memory"))).to_be_visible()  # which is drawn last
+        before = page.get_by_role("button", name="Delete").bounding_box()
+    expect(page.get_by_text("Also under way: nothing")).to_be_visible()
+    assert page.get_by_role("button", name="Delete").bounding_box() == before

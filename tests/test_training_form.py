@@ -45,6 +45,19 @@ def test_a_duplicate_keeps_nothing_that_the_form_held_before(places: Path) -> No
     assert {name: page.session_state[f"train/semi_supervised/{name}"] for name in held} == wanted
 
 
+def test_the_name_that_is_proposed_is_that_of_no_training(places: Path) -> None:
+    (places / "checkpoints" / "left").mkdir()
+    assert training_form._free("left") == "left"
+    (places / "checkpoints" / "left" / "config.json").touch()
+    assert training_form._free("left") == "left-2"
+
+
+def test_the_name_may_have_what_its_help_says(places: Path) -> None:
+    about = next(field for field in form_of().text_input if field.label == "Name of the new checkpoint").help
+    assert "underscores" in about
+    trainer.check_name("a_b-c.1")
+
+
 def form_of(**values: Any) -> AppTest:
     """The form of a vae of digits, with these options, after its first run."""
     page = AppTest.from_function(form_of_a_training, default_timeout=60)

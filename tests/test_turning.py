@@ -12,9 +12,9 @@ from commandline import call
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import training_turn
+from explorer import form, training_turn
 from explorer.job import Job
-from trainer import checkpoint, control, lock
+from trainer import checkpoint, control, lock, models
 
 
 def window(folder: str) -> None:
@@ -122,10 +122,25 @@ def test_an_order_that_could_not_be_sent_is_sent_when_it_is_asked_again(
 
 def test_an_order_that_is_refused_leaves_the_field_as_it_stands(folder: Path) -> None:
     one = opened(folder)
-    one.number_input[0].set_value(-1.0).run()
-    assert values(one)["beta"] == -1.0
-    answer(folder, order=1, refused="beta came as -1.0")
-    assert values(one)["beta"] == 3.0
+    one.number_input[1].set_value(0.0).run()
+    assert values(one)["learning rate"] == 0.0
+    answer(folder, order=1, refused="rate came as 0.0, expected more than 0")
+    assert values(one)["learning rate"] == 1e-3
+
+
+def test_a_field_takes_what_the_option_does(folder: Path) -> None:
+    options = models.get("beta_vae").Options
+    beta = next(field for field in form.entries(options) if field.name == "beta")
+    assert [(field.label, field.min, field.max) for field in opened(folder).number_input] == [
+        ("beta", beta.low, beta.high),
+        ("learning rate", 0, 1),
+    ]
+    assert beta.low == 0 and beta.high
+
+
+def test_a_value_that_stands_outside_of_the_bounds_is_shown(folder: Path) -> None:
+    answer(folder, changed={"rate": 1.0000001}, loss=1.0, beta=-0.5)
+    assert values(opened(folder)) == {"beta": -0.5, "learning rate": 1.0000001}
 
 
 def test_measures_show_what_a_schedule_does_not_turn(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -36,19 +37,12 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
                 "pictures appear here.")  # fmt: skip
         return
     states = {name: job.state() for name, job in known.items()}
-    asked = st.session_state.pop("watch", None)
-    if asked is None and "watched" not in st.session_state:
-        asked = st.query_params.get("run")
-    if asked in names or st.session_state.get("watched") not in names:
-        st.session_state["watched"] = asked if asked in names else names[0]
-    name = st.selectbox(
-        "Training", names, key="watched",
-        help="The jobs of this machine, the newest first, then all other checkpoints", persist_state="session",
-    )  # fmt: skip
+    name = _chosen(names)
+    if name is None:
+        return
     st.query_params["run"] = name
-    others = [f"{other} ({state})" for other, state in states.items() if other != name and state in ALIVE]
-    if others:
-        st.caption(f"Also under way: {', '.join(others)}")
+    if any(state in ALIVE for state in states.values()):
+        st.fragment(_others, run_every=training_watch.EVERY)(name)
     job, checkpoint = known.get(name), saved.get(name)
     training_turn.undone()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -57,6 +51,32 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
         else:
             _afterwards(name, job, checkpoint, links)
     training_watch.follow(job, checkpoint)
+
+
+def _chosen(names: list[str]) -> str | None:
+    """The training that is watched: that of the last button or of the address, or else a person's choice or the newest;
+    None where the address asks for one that is not there.
+    """
+    watched, asked = st.session_state.get("watched"), st.session_state.pop("watch", None)
+    if asked is None and watched is None:
+        asked = st.query_params.get("run")
+    if asked in names:
+        st.session_state["watched"] = asked
+    elif watched not in names:
+        st.session_state["watched"] = None if asked else names[0]
+        if asked:
+            st.error(controls.literal(f"There is no training “{asked}”. Choose one below."))
+    return st.selectbox(
+        "Training", names, key="watched", placeholder="Choose a training",
+        help="The jobs of this machine, the newest first, then all other checkpoints", persist_state="session",
+    )  # fmt: skip
+
+
+def _others(name: str) -> None:
+    """What else is under way: a line at any time, so that nothing moves when it ends or begins."""
+    found = [(job.name, job.state()) for job in jobs.jobs() if job.name != name]
+    alive = [f"{other} ({state})" for other, state in found if state in ALIVE]
+    st.caption(controls.literal(f"Also under way: {', '.join(alive) or 'nothing'}"))
 
 
 def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
@@ -76,23 +96,29 @@ def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links
         # a click in a window that is behind counts for what it was drawn for, or for nothing
         if st.button("Go on", key=f"go/{name}/{planned}/{done}", icon=":material/resume:",
                      help="The training goes on exactly where it was saved"):  # fmt: skip
-            _resume(whole, int(more), rate or None)
+            _begin(name, partial(jobs.resume, whole, int(more), rate or None))
+    if job and not whole and jobs.can_start_again(job) and st.button(
+        "Start again", key=f"again/{name}/{job.begun}", icon=":material/restart_alt:",
+        help="Runs the same command once more, from the first step",
+    ):  # fmt: skip
+        _begin(name, partial(jobs.start_again, job))
     if whole:
         st.button("Duplicate", on_click=training_form.fill, args=(whole,), icon=":material/content_copy:",
                   help="Fills the form with its options, for a training with changes")  # fmt: skip
     with st.popover("Delete", key=f"delete/{name}", icon=":material/delete:", help="Asks first"):
-        st.markdown(f"Remove **{name}** with its weights and its history? This cannot be undone.")
+        st.markdown(f"Remove **{controls.literal(name)}** with its weights and its history? This cannot be undone.")
         if st.button("Remove for good", key=f"remove/{name}"):
             _delete(name)
 
 
-def _resume(checkpoint: Checkpoint, more: int, rate: float | None) -> None:
+def _begin(name: str, start: Callable[[], Job]) -> None:
+    """Start the process of a training, and watch it."""
     try:
-        jobs.resume(checkpoint, more, rate)
+        start()
     except (ValueError, OSError) as error:
         st.error(controls.literal(str(error)))
         return
-    st.session_state["watch"] = checkpoint.name
+    st.session_state["watch"] = name
     st.rerun()
 
 
