@@ -99,7 +99,7 @@ def cells(found: Understood) -> list[tuple[str, np.ndarray]]:
 def picture(caption: str, image: np.ndarray, side: int) -> None:
     """An image near `side` px, crisp."""
     enlarged, width = pictures.crisp(image, side)
-    st.image(enlarged, caption=caption, width=width, output_format="PNG")  # JPEG is not exact
+    st.image(enlarged, caption=caption, alt=caption, width=width, output_format="PNG")  # JPEG is not exact
 
 
 def steps(answer: Answer) -> None:

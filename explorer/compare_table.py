@@ -43,12 +43,12 @@ def show(found: Sequence[Measured]) -> None:
     chosen = [each for each in found if each.name in some or not some]
     with toolbar:
         lines = _one_setting(comparing.rows(table, chosen))
-    for each in chosen:
-        if each.problem and table != TERMS:
-            st.error(controls.literal(each.problem))
     if lines:
         _table(lines)
     st.caption(SAID[table])
+    damaged = {each.name: each.problem for each in chosen if each.problem and table != TERMS}
+    what = "evaluation" if len(damaged) == 1 else "evaluations"
+    controls.left_out(f"{len(damaged)} {what} cannot be shown.", damaged)
     if table != TERMS:
         _missing(table, chosen, bool(lines))
 

@@ -116,7 +116,9 @@ def test_a_damaged_evaluation_is_a_sentence_and_leaves_the_rest(folder: Path, tm
     (tmp_path / "c" / "broken" / evaluation.FILE).write_bytes((folder / "few" / evaluation.FILE).read_bytes())
     monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "c"))
     app = opened(table="Bounds")
-    assert "is about other weights" in said(app) and "python -m trainer evaluate" in said(app)
+    assert [warning.value for warning in app.warning] == ["1 evaluation cannot be shown."]
+    why = app.expander[0].markdown[0].value.replace("\\", "")
+    assert "* broken: " in why and "is about other weights" in why and "python -m trainer evaluate" in why
     assert list(opened().dataframe[0].value["checkpoint"]) == ["broken"]
 
 

@@ -86,7 +86,8 @@ def _means(run: Run, sheet: Sheet, names: list[str]) -> None:
         for images, what in ((prior, "the mean of p(z | y)"), (learned, "the mean z of its training images")):
             if images is not None:
                 picture, width = pictures.crisp(pictures.strip(list(images)), 56 * len(images))
-                st.image(picture, width=width)
-                st.caption(controls.literal(f"{', '.join(names[row] for row in sheet.rows)}: each at {what}"))
+                said = f"{', '.join(names[row] for row in sheet.rows)}: each at {what}"
+                st.image(picture, width=width, alt=said)
+                st.caption(controls.literal(said))
     if classes.is_dependent(run):
         right.plotly_chart(class_figures.priors(classes.ellipses(run), names), config=CONFIG, height=420)
