@@ -32,7 +32,8 @@ class Told:
     @property
     def class_names(self) -> list[str]:
         """What its k classes are called."""
-        return self.checkpoint.config.data.class_names or [str(label) for label in range(len(self.confusion))]
+        names, size = self.checkpoint.config.data.class_names, len(self.confusion)
+        return names if len(names) == size else [str(label) for label in range(size)]
 
     @property
     def unseen(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import streamlit as st
 
 from explorer import controls, curves, figures, form, jobs
 from explorer.job import options_of
-from explorer.run import history, kept
+from explorer.run import history
 from trainer import Checkpoint
 
 
@@ -56,24 +57,22 @@ def _has_history(checkpoint: Checkpoint) -> bool:
 
 def _alike(there: Mapping[str, Checkpoint]) -> list[str]:
     """The first two trainings of one data set and likelihood whose histories measure the same; else the first alone."""
-    kinds = {name: (each.config.data, _likelihood(each)) for name, each in there.items()}
-    for one, other in itertools.combinations(there, 2):
-        if kinds[one] == kinds[other] and (names := _names(there[one])) and names == _names(there[other]):
-            return [one, other]
-    return list(there)[:1]
+    kinds = {
+        name: (each.config.data, _likelihood(each), names) for name, each in there.items() if (names := _names(each))
+    }
+    pairs = itertools.combinations(kinds, 2)
+    return list(next((pair for pair in pairs if kinds[pair[0]] == kinds[pair[1]]), [*kinds, *there][:1]))
 
 
 def _names(checkpoint: Checkpoint) -> frozenset[str]:
-    """What its history measures; nothing where that is damaged."""
-
-    def read() -> frozenset[str]:
-        try:
-            return frozenset(curves.names(history(checkpoint)))
-        except (ValueError, OSError):
-            return frozenset()
-
-    file = (checkpoint.path / "history.jsonl").stat()
-    return kept(read, "measures", str(checkpoint.path), file.st_mtime_ns, file.st_size)
+    """What its history measured first; nothing where that is damaged, and no more of a long one is read."""
+    try:
+        with (checkpoint.path / "history.jsonl").open("rb") as file:
+            lines = (json.loads(line) for line in file)
+            first = next((line for line in lines if isinstance(line, dict) and "loss" in line), {})
+    except (ValueError, OSError):
+        return frozenset()
+    return frozenset(curves.names([first]))
 
 
 def _likelihood(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -56,9 +56,12 @@ def find(name: str) -> Job | None:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nothing lies there but an empty folder, as one that waits has made it, or was killed while it did."""
+    """Whether nothing lies there but an empty folder, as one that waits has made it, or was killed while it wrote its
+    first file.
+    """
     try:
-        return not os.path.lexists(folder) or not any(folder.iterdir())
+        inside = folder.iterdir() if os.path.lexists(folder) else ()
+        return not folder.is_symlink() and all(path.name.startswith(".config.json.") for path in inside)
     except OSError:  # a file, or a folder that cannot be looked into
         return False
 

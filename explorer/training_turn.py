@@ -101,7 +101,7 @@ def show(job: Job, checkpoint: Checkpoint) -> None:
     """A number for each; pressing Enter turns it at the next step, and each window that looks shows what it is then."""
     try:
         history = run.history(checkpoint)
-    except ValueError:
+    except (ValueError, OSError):
         return
     if problem := st.session_state.pop("said", ""):
         st.error(literal(f"That was not sent to the training: {problem}"))

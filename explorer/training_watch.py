@@ -65,7 +65,7 @@ def _live(job: Job, state: str) -> None:
 def _curves(checkpoint: Checkpoint) -> None:
     try:
         history = run.history(checkpoint)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         st.error(literal(str(error)))
         return
     charts(checkpoint, history)
@@ -107,7 +107,7 @@ def _progress(said: str, checkpoint: Checkpoint, state: str) -> None:
     steps = config.training["steps"]
     try:
         found = curves.pace(run.history(checkpoint), config.training["batch"], steps)
-    except ValueError:
+    except (ValueError, OSError):
         found = None
     if found is None:
         st.progress(0.0, said)

@@ -275,8 +275,9 @@ class Density:
         """The standard deviation of each part of q(z|x), (b, d): exactly where `diagonal` is known, or else of draws,
         by seed 0.
         """
-        drawn, _ = self.infer(x, draws, generator=torch.Generator().manual_seed(0))  # (s, b, …)
-        if (known := self.diagonal(x)) is None:
+        known, generator = self.diagonal(x), torch.Generator().manual_seed(0)
+        drawn, _ = self.infer(x, 1 if known else draws, generator=generator)  # (s, b, …)
+        if known is None:
             return {part: values.std(0) for part, values in drawn.items()}
         stds = (0.5 * known[1]).exp().split([values.shape[2] for values in drawn.values()], dim=1)
         return dict(zip(drawn, stds, strict=True))

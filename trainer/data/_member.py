@@ -35,6 +35,8 @@ def member(path: Path, key: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtyp
                 shape, fortran, dtype = read(head)
             except Exception:  # the header is Python's text, and its parser raises many kinds
                 raise ValueError(f"{what} cannot be read: it is no array as np.save writes it") from None
+            if any(n < 0 for n in shape):
+                raise ValueError(f"{what} cannot be read: its header says {shape}")
             if not dtype.hasobject and math.prod(shape) * dtype.itemsize > about.file_size - head.tell():
                 raise ValueError(f"{what} ends too early: its header says {dtype} {shape}")
             stream.seek(head.tell())

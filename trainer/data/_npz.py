@@ -89,8 +89,15 @@ def _labels(path: Path, keys: set[str], key: str) -> tuple[Tensor | None, list[s
 
 
 def _whole(labels: np.ndarray, what: str) -> np.ndarray:
-    """Labels (n,) as they are, but floats that are whole numbers, as tables often hold them, as int64."""
-    if labels.dtype.kind != "f":
+    """Labels (n,): numbers as int64, also floats that are whole, as tables often hold them; bytes in UTF-8 as texts.
+    Raises ValueError for other numbers and other bytes.
+    """
+    if labels.dtype.kind == "S":
+        try:
+            return np.char.decode(labels, "utf-8")
+        except UnicodeError:
+            raise ValueError(f"{what} are names that are no texts in UTF-8") from None
+    if labels.dtype.kind in "bU":
         return labels
     with np.errstate(invalid="ignore"):
         whole = labels.astype(np.int64)
