@@ -19,6 +19,7 @@ T = TypeVar("T")
 KEPT = 64  # things that a session keeps, so that a click elsewhere computes nothing again
 SHOWN, NEAREST = 12, 8  # patches of a code, and its neighbours
 SIDE = 64  # px, about, of a tile
+FINE = 768  # samples, at least, of a tile: a drawing of fewer may be too narrow for its label, or have gaps
 
 
 def kept(run: Run, what: tuple[object, ...], make: Callable[[], T]) -> T:
@@ -29,6 +30,11 @@ def kept(run: Run, what: tuple[object, ...], make: Callable[[], T]) -> T:
     while len(known) > KEPT:
         del known[next(iter(known))]
     return known[key]
+
+
+def _kind(run: Run) -> str:
+    """What one of the model's data is."""
+    return "waveform" if run.is_line else "image"
 
 
 def palette(run: Run, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,7 +72,7 @@ def usage(run: Run, part: str, code: int) -> None:
     counts = run.summary.codes[part]
     left, right = st.columns(2, gap="medium")
     _plot(left, codebook_figures.usage(counts, code))
-    _plot(right, codebook_figures.where(counts, code))
+    _plot(right, codebook_figures.where(counts, code, _kind(run)))
     if counts.by_class is not None:
         names = run.checkpoint.config.data.class_names or map(str, range(len(counts.by_class)))
         _plot(left, codebook_figures.by_class(counts, list(names)))
@@ -90,18 +96,19 @@ def dictionary(run: Run, part: str, code: int) -> None:
 
 
 def _patches(run: Run, part: str, code: int) -> None:
-    st.markdown(f"**Where the data have code {code}**: the pixels around its cell, in test images")
+    kind, parts = _kind(run), "samples" if run.is_line else "pixels"
+    st.markdown(f"**Where the data have code {code}**: the {parts} around its cell, in test {kind}s")
     if not run.images_are_here:
         st.caption(controls.literal(run.fetching))
         return
     n = min(rate.MEASURED, run.numbers)
-    with st.spinner("Encoding test images …"):
+    with st.spinner(f"Encoding test {kind}s …"):
         images, grids = kept(run, ("coded", part), lambda: codes.coded(run, part, n))
     found = codes.occurrences(grids, code, SHOWN)
     if not found:
-        st.caption(f"None of {n:,} test images has it.")
+        st.caption(f"None of {n:,} test {kind}s has it.")
     patches = [codes.surroundings(images[image], codes.cell_box(run, part, cell)) for image, cell in found]
-    _strip(patches, [f"image {image}" for image, _ in found])
+    _strip(patches, [f"{kind} {image}" for image, _ in found])
 
 
 def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
@@ -109,12 +116,19 @@ def _strip(tiles: Sequence[np.ndarray | None], labels: Sequence[str]) -> None:
     with st.container(horizontal=True, gap="small"):
         for tile, label in zip(tiles, labels, strict=True):
             if tile is not None:
-                shown, width = pictures.crisp(waves.drawn(tile), SIDE)
+                shown, width = pictures.crisp(waves.drawn(_joined(tile) if len(tile) == 1 else tile), SIDE)
                 st.image(shown, caption=label, width=width, alt=label)
 
 
+def _joined(wave: np.ndarray) -> np.ndarray:
+    """(1, n, c) -> (1, FINE or more, 1): a waveform with straight lines between its samples."""
+    values = wave.mean((0, 2))
+    at = np.linspace(0, len(values) - 1, max(FINE, len(values)))
+    return np.interp(at, np.arange(len(values)), values)[None, :, None]
+
+
 def rates(run: Run, part: str, code: int) -> None:
-    """Bits per image, from the summaries; and, where the data are here, against files."""
+    """Bits per image or waveform, from the summaries; and images, where they are here, against files."""
     try:
         found = rate.of_codes(run, part)
     except (FileNotFoundError, ValueError) as error:
@@ -123,10 +137,11 @@ def rates(run: Run, part: str, code: int) -> None:
     found = found + rate.lossless(run, found)
     if run.images_are_here:
         found = found + kept(run, ("files",), lambda: _measured(run))
-    _plot(st, codebook_figures.rates(found))
-    st.dataframe([{"way": each.name, "bits per image": round(each.bits, 1), "how": each.note} for each in found],
-                 hide_index=True)  # fmt: skip
-    if not run.images_are_here:
+    bits = f"bits per {_kind(run)}"
+    _plot(st, codebook_figures.rates(found, bits.capitalize()))
+    st.dataframe([{"way": each.name, bits: round(each.bits, 1), "how": each.note} for each in found], hide_index=True,
+                 column_config={bits: st.column_config.NumberColumn(format="localized")})  # fmt: skip
+    if not run.images_are_here and not run.is_line:
         st.caption(f"PNG and JPEG are measured on test images. {controls.literal(run.fetching)}")
     if not run.has_prior:
         stage_training.offer(

@@ -30,11 +30,11 @@ def usage(counts: CodeCounts, code: int) -> Figure:
                           hovermode="closest", yaxis=tens)  # fmt: skip
 
 
-def where(counts: CodeCounts, code: int) -> Figure:
-    """At which places of the grid a code stands."""
+def where(counts: CodeCounts, code: int, kind: str) -> Figure:
+    """At which places of the grid a code stands; `kind` is what one of the data is."""
     here = counts.counts.astype(float)
     share = 100 * here[..., code] / np.maximum(here.sum(-1), 1)
-    return _map(share, f"Where code {code} stands", "% of images")
+    return _map(share, f"Where code {code} stands", f"% of {kind}s")
 
 
 def entropy(counts: CodeCounts) -> Figure:
@@ -45,15 +45,17 @@ def entropy(counts: CodeCounts) -> Figure:
 
 
 def _map(values: np.ndarray, title: str, unit: str) -> Figure:
+    """Of a grid (h, w); one row, as of a waveform, is a line of places."""
+    line = len(values) == 1
+    across, place = ("place", "place %{x}") if line else ("column", "row %{y}, column %{x}")
     heat = {"type": "heatmap", "z": values, "x": np.arange(1, values.shape[1] + 1), "y": np.arange(1, len(values) + 1),
             "colorscale": "Viridis", "zmin": 0, "zmax": max(float(values.max()), 1e-9),
             "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12},
-            "hovertemplate": f"row %{{y}}, column %{{x}}: %{{z:.2f}} {unit.split(';')[0]}<extra></extra>"}  # fmt: skip
+            "hovertemplate": f"{place}: %{{z:.2f}} {unit.split(';')[0]}<extra></extra>"}  # fmt: skip
     rows: dict[str, Any] = {"autorange": "reversed", "showgrid": False, "dtick": _tick(len(values))}
-    if len(values) > 1:
-        rows |= {"scaleanchor": "x", "constrain": "domain"}  # cells are squares
+    rows |= {"visible": False} if line else {"scaleanchor": "x", "constrain": "domain"}  # cells are squares
     columns = {"showgrid": False, "constrain": "domain", "dtick": _tick(values.shape[1])}
-    return figures.figure([heat], title, "column", "row", hovermode="closest", xaxis=columns, yaxis=rows)
+    return figures.figure([heat], title, across, "row", hovermode="closest", xaxis=columns, yaxis=rows)
 
 
 def _tick(count: int) -> int:
@@ -98,13 +100,13 @@ def plane(places: np.ndarray, share: float, counts: CodeCounts, code: int) -> Fi
                           legend={"orientation": "h", "y": -0.28, "x": 0, "itemsizing": "constant"})  # fmt: skip
 
 
-def rates(found: Sequence[Rate]) -> Figure:
-    """Bits per image of each way to write it."""
+def rates(found: Sequence[Rate], title: str) -> Figure:
+    """Bits of each way to write an image or a waveform."""
     names, bits = [rate.name for rate in found], np.array([rate.bits for rate in found])
     colours = [figures.BLUE if rate.name.startswith("codes") else figures.ORANGE for rate in found]
     bars = {"type": "bar", "orientation": "h", "y": names, "x": bits, "marker": {"color": colours}, "name": "bits",
             "text": [f"{value:,.0f}" for value in bits], "textposition": "auto", "cliponaxis": False,
             "customdata": [rate.note for rate in found],
             "hovertemplate": "%{x:,.0f} bits: %{customdata}<extra></extra>"}  # fmt: skip
-    return figures.figure([bars], "Bits per image", "bits", "", hovermode="closest", yaxis={"autorange": "reversed"},
+    return figures.figure([bars], title, "bits", "", hovermode="closest", yaxis={"autorange": "reversed"},
                           margin={"l": 170, "r": 24, "t": 36, "b": 48})  # fmt: skip

@@ -35,14 +35,20 @@ class Query:
     row: int = -1  # its position in the cloud
 
 
+def kind(cloud: Cloud) -> str:
+    """What one of the data is."""
+    return "waveform" if cloud.run.is_line else "image"
+
+
 def show(shown: Shown, mask: np.ndarray, what: str) -> None:
     """The points of a selection (n,) bool; `what` says how they were selected."""
     cloud, rows = shown.cloud, np.flatnonzero(mask)
     st.subheader(f"{len(rows):,} of {len(cloud):,} selected", anchor=False)
     some = selection.spread_over(rows, MOST)
     fewer = f" {len(some)} are shown, evenly over all." if len(some) < len(rows) else ""
-    st.caption(literal(f"{what}.{fewer}") + (" Images above their reconstructions." if cloud.images is not None else
-                                             " Decodes, for the images are not on this machine."))  # fmt: skip
+    above = f"{kind(cloud).capitalize()}s above their reconstructions."
+    alone = f"Decodes, for the {kind(cloud)}s are not on this machine."
+    st.caption(literal(f"{what}.{fewer} {above if cloud.images is not None else alone}"))
     _files(shown, rows)
     _tiles(cloud, some)
     mean, counts, effects = st.columns([1, 2, 3])
@@ -125,7 +131,7 @@ def one(shown: Shown, row: int) -> None:
     ]
     st.caption(literal(", ".join(known)))
     _tiles(cloud, rows)
-    neighbours(shown, Query(f"{cloud.split} image {cloud.ids[row]}", cloud.points[row], image, row))
+    neighbours(shown, Query(f"{cloud.split} {kind(cloud)} {cloud.ids[row]}", cloud.points[row], image, row))
 
 
 def _value(column: Column, row: int) -> str:
@@ -155,7 +161,8 @@ def _ways(cloud: Cloud, query: Query) -> dict[str, Near]:
         near = nearness.in_latents(cloud, query.point, NEIGHBOURS, spread, own)
         ways["In latent space, in standard deviations of q(z|x)"] = near
     if cloud.images is not None and query.image is not None:
-        ways["In pixels, Euclidean distance"] = nearness.in_pixels(cloud, query.image, NEIGHBOURS, own)
+        parts = "samples" if cloud.run.is_line else "pixels"
+        ways[f"In {parts}, Euclidean distance"] = nearness.in_pixels(cloud, query.image, NEIGHBOURS, own)
     return ways
 
 

@@ -117,7 +117,7 @@ def _levels(image: np.ndarray) -> tuple[np.ndarray, str]:
     """Paper becomes 1 and ink 0; on dark paper, the other way."""
     amount, dark = ink.amounts(image)
     if not amount.any():
-        return np.full_like(image, dark), "no ink found: the picture is one even surface"
+        return np.full_like(image, dark), "no ink stands out from the paper"
     return (1 - amount if dark else amount), f"evened the light, {'dark' if dark else 'bright'} ink to full"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DATA, UPLOAD, DRAW, CAMERA = "Data", "Upload", "Draw", "Camera"
 MOST = 8  # pictures at once
+LOOKED_AT = 4  # times as many files at most, of which some may be refused
 TURNS = {0: "as it is", 1: "90° left", 2: "180°", 3: "90° right"}
 
 
@@ -36,11 +37,12 @@ class Subject:
 def choose(run: Run, title: str = "Pictures from", key: str = "sources", most: int = MOST) -> list[Subject]:
     """The pictures that a person chose, in this browser tab alone. Problems are shown beside what caused them.
 
-    Every `key` is a choice of its own, which stays from page to page; its pictures are `most` at once.
+    Every `key` is a choice of its own, which stays from page to page, with the pictures that a person brought; its
+    pictures are `most` at once.
     """
     kind = st.radio(
         title, [DATA, UPLOAD, DRAW, CAMERA], horizontal=True, key=f"{key}/kind",
-        help="Test images of the model's data, your own files, a drawing, or a photo",
+        help="Test images of the model's data, your own files, a drawing, or a photo", persist_state="session",
     )  # fmt: skip
     if kind == UPLOAD:
         return _uploaded(key, most)
@@ -48,32 +50,61 @@ def choose(run: Run, title: str = "Pictures from", key: str = "sources", most: i
         drawn = pad.pad(f"{key}/pad")
         return [] if drawn is None else [Subject(Picture("drawing", drawn), str(hash(drawn.tobytes())))]
     if kind == CAMERA:
-        photo = st.camera_input("Photo", key=f"{key}/photo", help="Works on localhost or over https only")
-        return _read(key, [photo] if photo else [])
+        photo = st.camera_input(
+            "Photo", key=f"{key}/photo", on_change=_forget, args=(f"{key}/photo",),
+            help="Works on localhost or over https only",
+        )  # fmt: skip
+        return _read(f"{key}/photo", [photo] if photo else [], 1)
     return _from_data(run, key, most)
 
 
 def _uploaded(key: str, most: int) -> list[Subject]:
+    widget = f"{key}/files"
     files = st.file_uploader(
         "Images", type=["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"], accept_multiple_files=True,
-        max_upload_size=20, key=f"{key}/files",
+        max_upload_size=20, key=widget, on_change=_forget, args=(widget,),
         help=f"Each at most 20 MB, {most} at once. They stay in this tab's memory.",
     )  # fmt: skip
-    if len(files) > most:
-        st.warning(f"{len(files)} files came; of these the first {most} can be shown.")
-    return _read(key, files[:most])
+    return _read(widget, files, most)
 
 
-def _read(key: str, files: Sequence[UploadedFile]) -> list[Subject]:
-    """Each file decoded, once, or an error that says why not."""
-    before, read = st.session_state.get(f"{key}/read", {}), {}
-    for file in files:
+def _read(widget: str, files: Sequence[UploadedFile], most: int) -> list[Subject]:
+    """The first `most` files that can be read, each decoded once, and why others cannot.
+
+    A widget that is built anew, as on another page, has no files: what it had last stays until a person forgets it.
+    """
+    before: dict[str, Picture] = st.session_state.get(f"{widget}/read", {})
+    if not files:
+        return _remembered(widget, dict(list(before.items())[:most]))
+    read: dict[str, Picture] = {}
+    refused = 0
+    for file in files[: LOOKED_AT * most]:
+        if len(read) == most:
+            break
         try:
             read[file.file_id] = before.get(file.file_id) or uploads.read(file.getvalue(), file.name)
         except ValueError as error:
+            refused += 1
             st.error(literal(str(error)))
-    st.session_state[f"{key}/read"] = read
+    if left := len(files) - len(read) - refused:
+        st.warning(f"{len(files)} files came, expected at most {most}: the last {left} are left out.")
+    st.session_state[f"{widget}/read"] = read
     return [Subject(picture, name) for name, picture in read.items()]
+
+
+def _remembered(widget: str, read: dict[str, Picture]) -> list[Subject]:
+    if read:
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.caption(literal(", ".join(picture.name for picture in read.values())), width="content")
+            st.button("Forget", key=f"{widget}/forget", type="tertiary", on_click=_forget, args=(widget,),
+                      help="Lets go of what was brought before")  # fmt: skip
+    return [Subject(picture, name) for name, picture in read.items()]
+
+
+def _forget(widget: str) -> None:
+    """Where a person took away the last file, or asks for it: unlike a widget that is built anew, this is meant."""
+    if not st.session_state[widget]:
+        st.session_state.pop(f"{widget}/read", None)
 
 
 def _from_data(run: Run, key: str, most: int) -> list[Subject]:
@@ -84,14 +115,16 @@ def _from_data(run: Run, key: str, most: int) -> list[Subject]:
     if not run.images_are_here:
         st.caption(f"{literal(run.fetching)} Until then the decodes of training images stand in for them.")
     last = run.numbers - 1
-    if most == 1:
-        start: int | Literal["min"] = "min" if key == "sources" else min(last, 1)  # two ends are two images
-        number = st.number_input("Image", 0, last, start, key=f"{key}/one", help=f"A {kind}, 0 … {last:,}")
-        return [_of_data(run, int(number))]
-    left, right = st.columns(2)
-    first = left.number_input("First image", 0, last, key=f"{key}/first", help=f"A {kind}, 0 … {last:,}")
-    count = right.number_input("How many", 1, MOST, key=f"{key}/count", help="Images side by side")
-    return [_of_data(run, number) for number in range(int(first), min(int(first + count), last + 1))]
+    start: int | Literal["min"] = min(last, 1) if key == "sources/to" else "min"  # two ends are two images
+    left, right = st.columns(2) if most > 1 else [st.container()] * 2
+    first = int(left.number_input(
+        "First image" if most > 1 else "Image", 0, last, start, key=f"{key}/one", help=f"A {kind}, 0 … {last:,}",
+        persist_state="session",
+    ))  # fmt: skip
+    count = 1 if most == 1 else int(right.number_input(
+        "How many", 1, MOST, key=f"{key}/count", help="Images side by side", persist_state="session",
+    ))  # fmt: skip
+    return [_of_data(run, number) for number in range(first, min(first + count, last + 1))]
 
 
 def _of_data(run: Run, number: int) -> Subject:

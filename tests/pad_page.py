@@ -6,7 +6,7 @@ import streamlit as st
 from explorer.pad import pad
 
 st.session_state["runs"] = st.session_state.get("runs", 0) + 1
-drawn = pad("drawing")
+drawn = None if st.session_state.get("elsewhere") else pad("drawing")
 if drawn is None:
     st.write(f"nothing after {st.session_state['runs']} runs")
 else:

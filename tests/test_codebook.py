@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from coded import save_folder
 from scripts import open_at
 
 import trainer
+from explorer import code_looks
 from explorer import run as runs
 
 
@@ -105,6 +107,35 @@ def test_a_waveform_can_be_heard(opened: Any) -> None:
         "Decode",
     ]
     assert len(app.get("audio")) == 2
+
+
+def test_waveforms_are_called_by_their_name(opened: Any) -> None:
+    app = opened("codebook", "waves")
+    look = app.button_group[0]
+    look.set_value("Dictionary").run()
+    assert any("the samples around its cell, in test waveforms" in text.value for text in app.markdown)
+    labels = [label for image in app.get("image") for label in image.captions]
+    assert "waveform 0" in labels and not any("image" in label for label in labels)
+    look.set_value("Rate").run()
+    assert "bits per waveform" in app.dataframe[0].value
+
+
+@pytest.mark.parametrize("samples", [1, 16, 48, 64, 3000])
+def test_a_waveform_of_any_length_has_room_for_its_label(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[np.ndarray, int]] = []
+    monkeypatch.setattr(code_looks.st, "image", lambda image, width, **more: shown.append((image, width)))
+    wave = np.arange(samples) % 2 * 255
+    code_looks._strip([wave.astype(np.uint8)[None, :, None], None], ["94 · 0.02", "95 · 0.03"])
+    ((image, width),) = shown
+    assert width == 96 and image.shape == (96, 192, 1)
+    assert (image.max(0) == 255).all()
+
+
+def test_bits_are_written_with_their_thousands_apart(opened: Any) -> None:
+    app = opened("codebook", "coded")
+    app.button_group[0].set_value("Rate").run()
+    columns = json.loads(app.dataframe[0].proto.columns)
+    assert columns["bits per image"]["type_config"]["format"] == "localized"
 
 
 def test_samples_of_codes_say_what_they_are(opened: Any, folder: Path) -> None:

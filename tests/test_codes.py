@@ -301,11 +301,20 @@ def test_figures_say_what_they_count(run: Run) -> None:
     assert f"{counts.used} of 24 codes in use, {counts.dead} dead" in figure.layout.title.text
     assert figure.layout.yaxis.dtick == 1  # a tick at each power of ten
     assert np.nansum(bars.y) == pytest.approx(100) and list(bars.marker.color).count("#D55E00") == 1
-    assert codebook_figures.where(counts, 3).data[0].z.shape == (4, 4)
+    place = codebook_figures.where(counts, 3, "image")
+    assert place.data[0].z.shape == (4, 4) and place.data[0].colorbar.title.text == "% of images"
+    assert (place.layout.xaxis.title.text, place.layout.yaxis.title.text) == ("column", "row")
     assert counts.by_class is not None
     table = codebook_figures.by_class(counts, [str(digit) for digit in range(10)]).data[0]
     assert table.z.sum(1) == pytest.approx(100)
     assert np.array_equal(codebook_figures.entropy(counts).data[0].z, counts.entropy)
+
+
+def test_a_waveform_has_places_and_no_rows(line: Run) -> None:
+    place = codebook_figures.where(line.summary.codes["codes"], 3, "waveform")
+    assert place.layout.xaxis.title.text == "place" and place.layout.yaxis.visible is False
+    assert place.data[0].colorbar.title.text == "% of waveforms"
+    assert place.data[0].hovertemplate.startswith("place %{x}: ") and "row" not in place.data[0].hovertemplate
 
 
 def test_a_learned_prior_gives_samples_of_a_class(run: Run) -> None:

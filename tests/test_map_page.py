@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from coded import save_waves
 from commandline import call
 from map_page import choose, header, opened, places_of, query, text_of
 from safetensors.torch import save_file
@@ -249,3 +250,18 @@ def test_a_picture_of_ones_own_is_placed() -> None:
     assert not page.exception
     assert "Placed exactly, for PCA is linear" in text_of(page)
     assert "further out than" in text_of(page) and "Neighbours of test image 0" in text_of(page)
+
+
+def test_of_waveforms_a_map_says_so(tmp_path: Path) -> None:
+    save_waves(tmp_path / "waves")
+    page = opened(tmp_path / "waves")
+    assert "Each point is a waveform" in text_of(page) and "their waveforms appear here" in text_of(page)
+    head = header(page)
+    message = {"revision": head["revision"], "kind": "point", "number": 1, "point": 5}
+    page.session_state[head["key"]] = {"chosen": message}
+    page.run()
+    assert "Neighbours of train waveform 5" in text_of(page) and "In samples, Euclidean" in text_of(page)
+    page.session_state[head["key"]] = {"chosen": {**message, "kind": "none", "number": 2}}
+    page.run()
+    query(page, "class = a")
+    assert "Waveforms above their reconstructions" in text_of(page)

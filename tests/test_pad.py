@@ -118,6 +118,27 @@ def test_a_drawing_that_cannot_be_read_is_none_and_says_so(raw: Any) -> None:
     assert page.markdown[0].value.startswith("nothing")
 
 
+def test_a_pad_that_is_built_anew_has_the_last_drawing_that_could_be_read() -> None:
+    page = AppTest.from_file(str(SCRIPT), default_timeout=30)
+
+    def shown(elsewhere: bool, reported: Any = None) -> str:
+        page.session_state["elsewhere"] = elsewhere
+        if reported is not None:
+            page.session_state["drawing"] = {"drawing": reported}
+        page.run()
+        assert not page.exception
+        return str(page.markdown[0].value.split(" after")[0])
+
+    assert shown(False) == "nothing"  # what is set before there is a pad would never go
+    drawn = shown(False, stroke([[0.2, 0.5], [0.8, 0.5]]))
+    assert drawn.startswith("ink")
+    assert shown(True) == "nothing" and shown(False) == drawn
+    assert shown(False, HOSTILE["null"]) == "nothing" and page.error
+    assert shown(True) == "nothing" and shown(False) == drawn
+    assert shown(False, {"strokes": []}) == "nothing"
+    assert shown(True) == "nothing" and shown(False) == "nothing"
+
+
 @pytest.fixture(scope="module")
 def pad_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT)]

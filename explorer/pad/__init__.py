@@ -103,12 +103,17 @@ def pad(key: str, size: int = 280, width: float = 0.08, under: np.ndarray | None
     """A pad of `size` CSS pixels; what is drawn on it, (size, size, 1) uint8 with ink bright on black, or None.
 
     `width` is the brush's diameter at first, in units of the side. Over a picture (h, w, c) uint8 that lies `under` it,
-    the ink is a veil. A drawing that cannot be read is None, and says so.
+    the ink is a veil. A drawing that cannot be read is None, and says so. A pad that is built anew, as on another page,
+    has the last drawing of its `key`.
     """
     state = st.session_state.get(key)
+    raw = state.get("drawing") if isinstance(state, dict) else None
+    if raw is None:
+        raw = st.session_state.get(f"{key}/last")
     problem = ""
     try:
-        drawing = read(state.get("drawing") if isinstance(state, dict) else None)
+        drawing = read(raw)
+        st.session_state[f"{key}/last"] = raw
     except ValueError as error:
         drawing, problem = Drawing(), str(error)
     _mount(

@@ -48,7 +48,7 @@ def _stage(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         look = st.segmented_control(
             "What the whole codebook is like", list(LOOKS), default="Usage", required=True, key="codebook/look",
-            help="How codes are used, what each of them is, what an image costs in them",
+            help="How codes are used, what each of them is, how many bits they take",
         )  # fmt: skip
         chosen = code_looks.choose_code(run, part, code)
     LOOKS[look](run, part, chosen)

@@ -30,7 +30,7 @@ div:has(> .st-key-map_controls) { width: 100%; }
 def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Map of {run.checkpoint.name}", anchor=False)
-    st.caption(__doc__)
+    st.caption(__doc__.replace("an image", "a waveform") if run.is_line else __doc__)
     address.say_where({"checkpoint": run.checkpoint.name})
     _page(run)
 
@@ -92,4 +92,5 @@ def _below(shown: Shown, brought: Sequence[Brought]) -> None:
     for each in brought:
         gallery.neighbours(shown, Query(each.name, each.point, each.image))
     if not selected and not brought:
-        st.info("Draw around points with Lasso or Box, click one, or write a query: their images appear here.")
+        shows = f"their {gallery.kind(shown.cloud)}s appear here"
+        st.info(f"Draw around points with Lasso or Box, click one, or write a query: {shows}.")
