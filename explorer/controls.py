@@ -30,7 +30,7 @@ def explore(page: st.Page, name: str) -> None:
 
 def rival(run: Run, others: Sequence[Checkpoint]) -> Checkpoint | None:
     """A checkpoint on the same data, of about the same size, that has a prior where this one has none, or has none
-    where this one does. Of each kind of model one is opened at most, since opening all takes long.
+    where this one does. Of each kind of model one that opens is enough, since opening all takes long.
     """
     same = [o for o in others if o.config.data == run.checkpoint.config.data]
     alike = {_kind(run.checkpoint.config.model, run.model.stages)}

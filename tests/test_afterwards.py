@@ -82,7 +82,8 @@ def test_a_click_counts_for_what_it_was_drawn_for(places: Path, asked: list[Any]
 def test_what_was_killed_before_its_first_save_starts_again(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(str(places / "checkpoints" / "killed"), "cpu", ("python", "-m", "trainer", "train", "vae"), begun=1.0)
     job.write()
-    job.path.mkdir()  # and empty, as it was in the line
+    job.path.mkdir()  # and empty, as it was in the line, but for the file that it was about to write
+    (job.path / ".config.json.7-0").touch()
     started: list[Job] = []
     monkeypatch.setattr(jobs, "_launch", lambda job: started.append(job) or job)
     page = watching()

@@ -173,6 +173,12 @@ def test_an_empty_folder_in_which_nobody_trains_is_free(places: Path) -> None:
         jobs.check_name("two")
 
 
+def test_a_link_is_no_free_name(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert [jobs.is_free(tmp_path / name) for name in ("empty", "nothing", "link")] == [True, True, False]
+
+
 def test_a_folder_in_the_place_of_the_weights_is_no_finished_checkpoint(whole: Path) -> None:
     (whole / "model.safetensors").unlink()
     (whole / "model.safetensors").mkdir()

@@ -74,7 +74,7 @@ def _chosen(names: list[str]) -> str | None:
 
 def _others(name: str) -> None:
     """What else is under way: a line at any time, so that nothing moves when it ends or begins."""
-    found = [(job.name, job.state()) for job in jobs.jobs() if job.name != name]
+    found = [(job.name, job.state()) for job in jobs.jobs() if job.name != name and job.is_alive()]
     alive = [f"{other} ({state})" for other, state in found if state in ALIVE]
     st.caption(controls.literal(f"Also under way: {', '.join(alive) or 'nothing'}"))
 
