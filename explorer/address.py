@@ -108,11 +108,24 @@ def _within(what: str, text: str, most: int) -> int:
     return number
 
 
+def _up_to(what: str, text: str, most: float) -> float:
+    """A number of the address. Raises ValueError unless it is one from 0 to `most`."""
+    number = float(text) if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text) else -1.0
+    if not 0 <= number <= most:
+        raise ValueError(f"{what} came as “{text[:20]}”, expected a number from 0 to {most:g}")
+    return round(number, DIGITS)
+
+
+def _number(value: float) -> str:
+    """A number as an address has it: no zeros at its end, and no sign before 0."""
+    return f"{round(value, DIGITS) + 0.0:.{DIGITS}f}".rstrip("0").rstrip(".")
+
+
 def view_of(run: Run, latent: dict[str, list[float]], **origin: int) -> dict[str, str]:
     """The address of a view: a checkpoint, a latent (a class that is certain by its number), and what it came from, if
     anything: the `image` of the test split, the `point` of the summary, or the `seed` of the draw.
     """
-    parts = {part: ",".join(f"{value:.{DIGITS}f}".rstrip("0").rstrip(".") for value in v) for part, v in latent.items()}
+    parts = {part: ",".join(_number(value) for value in values) for part, values in latent.items()}
     sure = {part: str(int(np.argmax(latent[part]))) for part in run.labels if max(latent[part]) == 1}
     return {"checkpoint": run.checkpoint.name, **parts, **sure, **{name: str(at) for name, at in origin.items()}}
 
@@ -148,8 +161,8 @@ def say_where(view: dict[str, str]) -> None:
     st.session_state["asked"] = view["checkpoint"]
 
 
-Widgets = Mapping[str, tuple[str, Mapping[str, Any] | int]]  # name in an address -> a widget's key, and its values by
-# what an address calls them, or the largest of whole numbers
+Widgets = Mapping[str, tuple[str, Mapping[str, Any] | int | float]]  # name in an address -> a widget's key, and its
+# values by what an address calls them, or the largest of whole numbers, or, a float, of numbers from 0
 
 
 def follow_settings(run: Run, widgets: Widgets) -> None:
@@ -157,20 +170,33 @@ def follow_settings(run: Run, widgets: Widgets) -> None:
     What it gets wrong is a sentence, and leaves a widget as it was.
     """
     asked = st.query_params.to_dict()
-    if asked == st.session_state.get("address") or asked.get("checkpoint") != run.checkpoint.name:
+    if asked.get("checkpoint") != run.checkpoint.name:
+        st.session_state.pop("left out", None)
         return
+    if asked != st.session_state.get("address"):
+        st.session_state["left out"] = _followed(asked, widgets)
+    for sentence in st.session_state.get("left out", []):  # also where the page runs once more by itself
+        st.error(literal(sentence))
+
+
+def _followed(asked: Mapping[str, str], widgets: Widgets) -> list[str]:
+    """What the address gets wrong, once the widgets are as it says."""
+    wrong = []
     for name, (key, values) in widgets.items():
         try:
             if name in asked:
                 st.session_state[key] = _setting(name, asked[name], values)
         except ValueError as error:
-            st.error(literal(f"A setting of the link is left out: {error}."))
+            wrong.append(f"A setting of the link is left out: {error}.")
+    return wrong
 
 
-def _setting(name: str, text: str, values: Mapping[str, Any] | int) -> Any:
+def _setting(name: str, text: str, values: Mapping[str, Any] | int | float) -> Any:
     """What a widget is set to. Raises ValueError that says what the address should have had."""
     if isinstance(values, int):
         return _within(name, text, values)
+    if isinstance(values, float):
+        return _up_to(name, text, values)
     if text not in values:
         raise ValueError(f"{name} came as “{text[:20]}”, expected {' or '.join(values)}")
     return values[text]
@@ -178,12 +204,13 @@ def _setting(name: str, text: str, values: Mapping[str, Any] | int) -> Any:
 
 def say_settings(run: Run, widgets: Widgets) -> None:
     """After the widgets: put where they stand into the address."""
-    found = {}
+    found: dict[str, str] = {}
     for name, (key, values) in widgets.items():
         value = st.session_state.get(key)
-        texts = [str(value)] if isinstance(values, int) else [text for text, each in values.items() if each == value]
-        if value is not None and texts:
-            found[name] = texts[0]
+        if isinstance(values, Mapping):
+            found |= [(name, text) for text, each in values.items() if each == value]
+        elif value is not None:
+            found[name] = _number(value) if isinstance(values, float) else str(value)
     say_where({"checkpoint": run.checkpoint.name, **found})
 
 

@@ -195,4 +195,5 @@ def begin(
 
 
 def _plain(z: Latent) -> dict[str, list[float]]:
-    return {part: [round(value, DIGITS) for value in values[0].tolist()] for part, values in z.items()}
+    """One latent in plain numbers, as an address keeps them: 0 without a sign."""
+    return {part: [round(value, DIGITS) + 0.0 for value in values[0].tolist()] for part, values in z.items()}

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
+from scripts import open_at
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import run
+from explorer import address, run
 from explorer.controls import literal
 from explorer.opened import Run
 from explorer.starts import Start, begin
@@ -166,3 +168,77 @@ def test_weights_are_hashed_when_they_change_only(copies: Path, monkeypatch: pyt
     shutil.copy(ROOT / "checkpoints/ppca-digits/model.safetensors", folder)
     with pytest.raises(ValueError, match="do not fit"):
         run.open_run(trainer.describe(folder))
+
+
+# -- the page Samples --------------------------------------------------------------------------------------------------
+
+
+def test_a_link_brings_back_the_samples_on_screen() -> None:
+    app = open_at("samples", "vae-digits")
+    first = {"checkpoint": "vae-digits", "count": "64", "seed": "0", "show": "mean", "temperature": "1"}
+    assert app.query_params == first
+    app.number_input[0].set_value(7).run()
+    app.selectbox[0].set_value(16).run()
+    app.selectbox[1].set_value("draw").run()
+    digest = trainer.describe(ROOT / "checkpoints/vae-digits").digest
+    revision = app.session_state[f"samples/{digest}"].revision
+    moved = {"values": {"temperature": 0.0}, "wanted": "temperature", "revision": revision}
+    app.session_state[f"samples/canvas/{digest}"] = {"moved": moved}
+    app.run()
+    assert app.query_params == {**first, "count": "16", "seed": "7", "show": "draw", "temperature": "0"}
+    again = open_at("samples", "vae-digits", **dict(app.query_params))
+    assert again.query_params == app.query_params and not again.error and not again.warning
+    assert again.number_input[0].value == 7 and [box.value for box in again.selectbox[:2]] == [16, "draw"]
+    assert again.session_state[f"samples/{digest}"].temperature == 0
+    shown, wanted = (each.session_state["samples"][1].images(0.0) for each in (again, app))
+    assert np.array_equal(shown, wanted)
+    again.number_input[0].set_value(8).run()  # and the link holds nothing fast
+    assert again.query_params["seed"] == "8" and again.query_params["temperature"] == "0"
+    for name, value in first.items():  # the browser's way back
+        again.query_params[name] = value
+    again.run()
+    assert again.number_input[0].value == 0 and again.query_params == first
+
+
+def test_a_wrong_setting_of_the_samples_is_a_sentence() -> None:
+    app = open_at("samples", "vae-digits", seed="-4", count="7", show="<b>", temperature="nan")
+    said = [error.value.replace("\\", "") for error in app.error]
+    assert len(said) == 4 and all(each.startswith("A setting of the link is left out: ") for each in said)
+    assert "count came as “7”, expected 16 or 36 or 64 or 100" in said[0]
+    assert "seed came as “-4”, expected a whole number 0 … " in said[1]
+    assert "show came as “<b>”, expected mean or draw" in said[2]
+    assert "temperature came as “nan”, expected a number from 0 to 2" in said[3]
+    assert app.query_params["temperature"] == "1" and app.query_params["seed"] == "0"
+
+
+@pytest.mark.parametrize("temperature", ["2.1", "-0", "1e0", "٣", "9" * 5000, ""])
+def test_a_temperature_that_is_not_offered_is_refused(temperature: str) -> None:
+    app = open_at("samples", "vae-digits", temperature=temperature)
+    assert len(app.error) == 1 and "expected a number from 0 to 2" in app.error[0].value
+
+
+@pytest.mark.parametrize(("name", "caption", "settings"), [
+    ("vae-digits", "Samples at any temperature; click one to move on from it.", {"show", "temperature"}),
+    ("mixture-digits", "Samples; click one to move on from it.", {"show", "class"}),
+    ("quadrant-mnist", "Samples at any temperature.", {"show", "temperature"}),
+    ("autoencoder-mnist", "Samples at any temperature; click one to move on from it.", {"temperature"}),
+])  # fmt: skip
+def test_samples_promise_what_the_model_has(name: str, caption: str, settings: set[str]) -> None:
+    app = open_at("samples", name)
+    assert app.caption[0].value == caption
+    assert app.query_params.keys() == {"checkpoint", "count", "seed"} | settings
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_zero_has_no_sign_in_an_address() -> None:
+    mine = run_of(ROOT / "checkpoints/vae-digits")
+    latent = {"z": [-0.0, -0.00004, 0.0, -0.5, 10.0, -100.0, *[0.0] * 4]}
+    assert address.view_of(mine, latent)["z"] == "0,0,0,-0.5,10,-100,0,0,0,0"
+
+
+def test_a_start_has_no_zero_with_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = run_of(ROOT / "checkpoints/vae-digits")
+    monkeypatch.setattr(Run, "sample", lambda run, seed: {"z": torch.tensor([[-0.0, -0.00004, 0.5]])})
+    assert [f"{value:g}" for value in begin(mine, 0, "sample").latent["z"]] == ["0", "0", "0.5"]

@@ -19,7 +19,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import class_figures, classification, progress
+from explorer import class_figures, classification, live, progress
 from explorer.class_sheet import BY_CLASS, STOPS, TEMPERATURE, Sheet
 from explorer.opened import Run
 
@@ -94,6 +94,56 @@ def test_samples_of_a_class(opened: Any) -> None:
     assert samples.label == 6 and samples.latent(1.0, 0)["y"][6] == 1
     app.selectbox[2].set_value(-1).run()
     assert app.session_state["samples"][1].label is None
+
+
+def test_a_link_says_the_class_of_samples(opened: Any) -> None:
+    app = opened("samples", "conditional")
+    assert app.query_params["class"] == "all"
+    app.selectbox[2].set_value(6).run()
+    assert app.query_params["class"] == "6"
+    again = opened("samples", "conditional", **dict(app.query_params))
+    assert again.selectbox[2].value == 6 and again.session_state["samples"][1].label == 6
+    wrong = opened("samples", "conditional", **{"class": "10"})
+    assert len(wrong.error) == 1 and "class came as “10”, expected all or 0 or 1" in wrong.error[0].value
+
+
+def test_a_link_brings_back_a_sheet_of_classes(opened: Any) -> None:
+    app = opened("classes", "conditional")
+    assert app.query_params == {"checkpoint": "conditional", "seed": "0", "towards": "0", "from": "class"}
+    app.number_input[0].set_value(5).run()
+    app.selectbox[0].set_value("p(z)").run()
+    app.selectbox[1].set_value(3).run()
+    assert app.query_params == {"checkpoint": "conditional", "seed": "5", "towards": "3", "from": "any"}
+    again = opened("classes", "conditional", **dict(app.query_params))
+    assert not again.warning and again.query_params == app.query_params
+    assert again.number_input[0].value == 5 and [box.value for box in again.selectbox[:2]] == ["p(z)", 3]
+    wrong = opened("classes", "conditional", seed="x", towards="10", **{"from": "y"})
+    assert len(wrong.error) == 3 and "expected class or any or both" in wrong.error[2].value
+
+
+def test_a_link_brings_back_a_swap(opened: Any) -> None:
+    app = opened("swap", "conditional")
+    box = next(box for box in app.selectbox if box.label == "As class")
+    other = (box.value + 2) % 10
+    box.set_value(other).run()
+    app.radio[-1].set_value("z itself").run()
+    said = {"class": str(other), "kept": "z"}
+    assert app.query_params == {"checkpoint": "conditional", **said}
+    again = opened("swap", "conditional", **said)
+    assert not again.warning and again.radio[-1].value == "z itself"
+    assert next(box for box in again.selectbox if box.label == "As class").value == other
+    wrong = opened("swap", "conditional", **{"class": "ten"})
+    assert len(wrong.error) == 1 and "class came as “ten”, expected a whole number 0 … 9" in wrong.error[0].value
+    assert "handwriting" not in app.caption[0].value
+
+
+def test_a_prior_that_all_classes_share_is_called_so(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    units: list[str] = []
+    monkeypatch.setattr(live, "canvas", lambda *given, unit, **more: units.append(unit))
+    for name, prior in (("conditional", "p(z | y)"), ("told", "p(z)")):
+        said = [caption.value.replace("\\", "") for caption in opened("classes", name).caption]
+        assert any(each.endswith(f"each at the mean of {prior}") for each in said)
+        assert f"standard deviation of the {prior} that" in units.pop()
 
 
 def test_the_first_sheet_says_how_long_it_takes(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,3 +329,28 @@ def test_a_class_is_dragged_through_on_traversals(page: Page, classes_app: str, 
     page.mouse.up()
     page.wait_for_url(lambda url: "y=9" in url)
     assert json.loads(page.locator(READY).get_attribute("data-values") or "{}")["y"] == 9
+
+
+def test_samples_stay_when_the_page_is_loaded_again(page: Page, classes_app: str) -> None:
+    page.goto(f"{classes_app}/samples?checkpoint=conditional&seed=7&class=4&show=all")
+    page.wait_for_selector(READY, timeout=90_000)
+    page.wait_for_url(lambda url: "temperature=1" in url)
+    expect(page.get_by_text("Decoding for the slider")).to_have_count(0)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("show came as “all”, expected mean or draw")
+    drag(page, 0, 0.25)
+    page.mouse.up()
+    page.wait_for_url(lambda url: "temperature=0." in url)
+    page.wait_for_selector(READY)
+    values, grey = shown(page)
+    assert 0 < values[TEMPERATURE] < 1
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("7")
+    expect(page.get_by_role("combobox", name="Class")).to_have_value("4")
+    again, same = shown(page)
+    assert again == values and np.array_equal(same, grey)
+    page.go_back()
+    page.wait_for_function(
+        "[...document.querySelectorAll('*')].some(node => node.shadowRoot?.querySelector('.picture')"
+        "?.dataset.values === '{\"temperature\":1}')"
+    )

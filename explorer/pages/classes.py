@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
 from explorer import address, class_choices, class_figures, classes, controls, live, pictures, progress
-from explorer.class_sheet import Sheet, Values
+from explorer.class_sheet import ANY, BOTH, BY_CLASS, Sheet, Values
 from explorer.figures import CONFIG
 from explorer.opened import Run
 
@@ -25,8 +27,20 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Classes of {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
-    address.say_where({"checkpoint": run.checkpoint.name})
+    address.follow_settings(run, _widgets(run))
     _stage(run)
+
+
+def _widgets(run: Run) -> address.Widgets:
+    """What of this page is in its address."""
+    key = f"classes/{run.checkpoint.digest}"
+    found: dict[str, Any] = {
+        "towards": (f"{key}/towards", run.labels[classes.parts(run)[0]].size - 1),
+        "seed": (f"{key}/seed", controls.MOST),
+    }
+    if classes.is_dependent(run):
+        found["from"] = (f"{key}/prior", {"class": BY_CLASS, "any": ANY, "both": BOTH})
+    return found
 
 
 @st.fragment
@@ -35,6 +49,7 @@ def _stage(run: Run) -> None:
     key = f"classes/{run.checkpoint.digest}"
     toolbar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     sheet, revision = class_choices.choose(toolbar, run, key)
+    address.say_settings(run, _widgets(run))
     canvas = f"{key}/canvas"
     event = live.reported(canvas)
     values: Values = event.values if event.revision == revision else st.session_state.get(f"{key}/values", {})
@@ -48,6 +63,7 @@ def _stage(run: Run) -> None:
         [names[row] for row in sheet.rows], sheet.titles,
     )  # fmt: skip
     wanted = event.wanted or sheet.first
+    prior = _prior(run)
     place, below = st.container(), st.container()  # so that a bar moves no canvas that is there
     with below:
         frames = _frames(sheet, wanted, values)
@@ -55,7 +71,7 @@ def _stage(run: Run) -> None:
         live.canvas(
             sheet.axes(values, {wanted: frames}), sheet.picture(values), key=canvas,
             revision=revision, caption="a column is one style", cells=cells,
-            unit="Added to z in every column; 1 = one standard deviation of the p(z | y) that its z is drawn from",
+            unit=f"Added to z in every column; 1 = one standard deviation of the {prior} that its z is drawn from",
             fold_label="Dimensions that the data hardly use",
         )  # fmt: skip
     toolbar.download_button(
@@ -63,6 +79,11 @@ def _stage(run: Run) -> None:
         "image/png", icon=":material/download:", on_click="ignore", help="The sheet on screen, as a picture",
     )  # fmt: skip
     _means(run, sheet, names)
+
+
+def _prior(run: Run) -> str:
+    """What z is drawn from: each class's own prior, or one that all share."""
+    return BY_CLASS if classes.is_dependent(run) else ANY
 
 
 def _frames(sheet: Sheet, axis: str, values: Values) -> np.ndarray:
@@ -83,7 +104,7 @@ def _means(run: Run, sheet: Sheet, names: list[str]) -> None:
     prior, learned = classes.means(run, sheet.rows)
     with left:
         st.markdown("**Class means**")
-        for images, what in ((prior, "the mean of p(z | y)"), (learned, "the mean z of its training images")):
+        for images, what in ((prior, f"the mean of {_prior(run)}"), (learned, "the mean z of its training images")):
             if images is not None:
                 picture, width = pictures.crisp(pictures.strip(list(images)), 56 * len(images))
                 said = f"{', '.join(names[row] for row in sheet.rows)}: each at {what}"

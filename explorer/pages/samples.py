@@ -1,7 +1,8 @@
-"""Samples at any temperature; click one to move on from it."""
+"""Samples of a model on one sheet, at any temperature that it has, and where they lead."""
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ FITS = "shows pictures"
 PICK = "Click a sample, or press Enter on it, to move on"
 MEAN, DRAW = "mean", "draw"
 SHOWN = {MEAN: "Mean of p(x|z)", DRAW: "A draw from p(x|z)"}
+# The fields of a choice, by what an address calls them.
+FIELDS = {"count": "count", "seed": "seed", "show": "shown", "class": "label", "temperature": "temperature"}
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,54 @@ def fits(run: Run) -> bool:
 def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Samples of {run.checkpoint.name}", anchor=False)
-    st.caption(__doc__)
+    st.caption(_caption(run))
     controls.refusals(run)
     if run.sample_note:
         st.info(controls.literal(run.sample_note))
-    address.say_where({"checkpoint": run.checkpoint.name})
     if run.codes:
+        address.say_where({"checkpoint": run.checkpoint.name})
         code_samples.stage(run)
     else:
+        _follow(run)
         _stage(run)
+
+
+def _caption(run: Run) -> str:
+    """What can be done here with this model's samples."""
+    what = "Samples at any temperature" if run.gaussian or run.codes else "Samples"
+    return f"{what}; click one to move on from it." if run.is_continuous or run.codes else f"{what}."
+
+
+def _settings(run: Run) -> address.Widgets:
+    """What of this page is in its address."""
+    key = f"{_key(run)}/address"
+    offered = {str(count): count for count in _counts(run)}
+    found: dict[str, Any] = {"count": (f"{key}/count", offered), "seed": (f"{key}/seed", controls.MOST)}
+    if run.has_density:
+        found["show"] = (f"{key}/show", {shown: shown for shown in SHOWN})
+    for part in list(run.labels)[:1]:
+        numbers = {str(label): label for label in range(run.labels[part].size)}
+        found["class"] = (f"{key}/class", {"all": starts.ANY, **numbers})
+    if run.gaussian:
+        found["temperature"] = (f"{key}/temperature", float(TEMPERATURES[-1]))
+    return found
+
+
+def _follow(run: Run) -> None:
+    """Choose what the address says, and else what was chosen last."""
+    offered = _counts(run)
+    choice: Choice = st.session_state.get(_key(run), Choice(min(64, offered[-1])))
+    settings = _settings(run)
+    _write(settings, choice)
+    address.follow_settings(run, settings)
+    asked = replace(choice, **{FIELDS[name]: st.session_state[key] for name, (key, _) in settings.items()})
+    st.session_state[_key(run)] = choice if asked == choice else replace(asked, revision=choice.revision + 1)
+
+
+def _write(settings: address.Widgets, choice: Choice) -> None:
+    """Put a choice where the address is read from and written to: its widgets' own keys change."""
+    for name, (key, _) in settings.items():
+        st.session_state[key] = getattr(choice, FIELDS[name])
 
 
 @st.fragment
@@ -63,6 +105,9 @@ def _stage(run: Run) -> None:
     if event.revision == choice.revision:
         choice = replace(choice, temperature=event.values.get("temperature", 1.0))
     st.session_state[_key(run)] = choice
+    settings = _settings(run)
+    _write(settings, choice)
+    address.say_settings(run, settings)
     samples = _samples(run, choice)
     picked = event.cell(choice.revision, choice.count)
     if picked is not None and run.is_continuous:
@@ -102,6 +147,11 @@ def _key(run: Run) -> str:
     return f"samples/{run.checkpoint.digest}"
 
 
+def _counts(run: Run) -> list[int]:
+    """How many samples a sheet can have."""
+    return counts(math.prod(run.model.shape))
+
+
 def _samples(run: Run, choice: Choice) -> Samples:
     """The sheets of this choice, made once: moving the temperature needs no other."""
     wanted = (run.checkpoint.digest, choice.seed, choice.count, choice.shown, choice.label)
@@ -116,9 +166,8 @@ def _samples(run: Run, choice: Choice) -> Samples:
 def _choose(toolbar: st.delta_generator.DeltaGenerator, run: Run) -> Choice:
     """How many, which seed, and whether means or draws."""
     key = _key(run)
-    c, h, w = run.model.shape
-    offered = counts(c * h * w)
-    choice: Choice = st.session_state.get(key, Choice(min(64, offered[-1])))
+    offered = _counts(run)
+    choice: Choice = st.session_state[key]
     widgets = {
         name: controls.standing(f"{key}/{name}", getattr(choice, name)) for name in ("count", "seed", "shown", "label")
     }

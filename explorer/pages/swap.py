@@ -1,6 +1,8 @@
-"""Which class a picture is of, and the same z decoded as every class: one handwriting for all digits."""
+"""Which class a picture is of, and the same z decoded as every class: one style for all classes."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -27,12 +29,27 @@ def show(run: Run) -> None:
     """The page of one checkpoint."""
     st.subheader(f"Class swaps by {run.checkpoint.name}", anchor=False)
     st.caption(__doc__)
-    address.say_where({"checkpoint": run.checkpoint.name})
+    address.follow_settings(run, _widgets(run))
     _page(run)
+
+
+def _widgets(run: Run) -> address.Widgets:
+    """What of this page is in its address."""
+    digest = run.checkpoint.digest
+    found: dict[str, Any] = {"class": (f"swap/class/{digest}", run.labels[classes.parts(run)[0]].size - 1)}
+    if classes.is_dependent(run):
+        found["kept"] = (f"swap/kept/{digest}", {"z": PLAIN, "place": RELATIVE})
+    return found
 
 
 @st.fragment
 def _page(run: Run) -> None:
+    _stage(run)
+    address.say_settings(run, _widgets(run))
+
+
+def _stage(run: Run) -> None:
+    """The picture and what it is as other classes, or why it is not there."""
     left, stage = controls.halves("swap")
     with left:
         subjects = sources.choose(run, "Picture from", "sources", 1)
@@ -68,9 +85,10 @@ def _swaps(run: Run, found: Understood, names: list[str], best: int, relative: b
     """The picture as one class beside it, and as every class that is shown."""
     z = classes.swapped(run, found.latent, relative)
     images = run.decode(z)
-    picked = st.selectbox("As class", range(len(names)), (best + 1) % len(names), format_func=names.__getitem__,
-                          key=f"swap/class/{run.checkpoint.digest}", width=180, persist_state="session",
-                          help="The class that stands beside the picture")  # fmt: skip
+    key, _ = _widgets(run)["class"]
+    st.session_state.setdefault(key, (best + 1) % len(names))
+    picked = st.selectbox("As class", range(len(names)), format_func=names.__getitem__, key=key, width=180,
+                          persist_state="session", help="The class that stands beside the picture")  # fmt: skip
     colours, limit = pictures.difference((images[picked].astype(float) - found.seen).mean(-1) / 255)
     with st.container(horizontal=True, gap="small"):
         answers.picture("the picture", found.seen, LARGE)
