@@ -89,7 +89,8 @@ def draw(page: ModuleType) -> None:
     if page.NEEDS == "no":
         page.show(list(found.values()), links)
     elif chosen is None:
-        st.info("No checkpoint to show yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
+        st.info("No checkpoint to show yet. Train one, and it can be opened here.")
+        st.page_link(links["train"], label="Train a model", icon=":material/model_training:")
     else:
         try:
             opened = run.open_run(chosen)

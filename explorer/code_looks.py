@@ -143,11 +143,7 @@ def rates(run: Run, part: str, code: int) -> None:
                  column_config={bits: st.column_config.NumberColumn(format="localized")})  # fmt: skip
     if not run.images_are_here and not run.is_line:
         st.caption(f"PNG and JPEG are measured on test images. {controls.literal(run.fetching)}")
-    if not run.has_prior:
-        stage_training.offer(
-            run, "code_prior", "prior over the codes", "A transformer that learns which codes stand together",
-            ["--conditional"] if run.has_classes else [],
-        )  # fmt: skip
+    stage_training.offer_prior(run)
     st.caption("A rate of codes is that of an ideal coder that knows the decoder; a file's reader knows its format.")
 
 

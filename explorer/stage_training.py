@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+import trainer
 from explorer import ending, jobs, training_turn, training_watch
 from explorer.controls import literal
 from explorer.job import ALIVE, DIED
-from explorer.opened import Run
+from explorer.opened import Run, place_of
 
 EVERY = 1.5  # seconds between two looks
 
 
 def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()) -> None:
-    """For a checkpoint whose second stage is not there, `what` for people: train it here or by a command, with these
-    words of it, and see it train. `about` is what it does, in a line.
+    """For a checkpoint whose second stage is not there, or not all of it, `what` for people: train it here or by a
+    command, with these words of it, and see it train. `about` is what it does, in a line.
     """
     job = jobs.of_stage(run.checkpoint, stage)
     state = job.state() if job else ""
@@ -27,9 +28,12 @@ def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()
         training_watch.headline(job, state, job.checkpoint)
     if jobs.of_other_weights(run.checkpoint, stage):
         st.caption(f"The {what} that is there is of other weights of this model: a new one takes its place.")
-    st.caption(f"No {what} of this model was trained yet. It trains in the background, also when this page is closed.")
-    if st.button(f"Train the {what}", type="primary", icon=":material/model_training:", key="stage/start",
-                 help=f"{about}, on this machine"):  # fmt: skip
+    stopped = unfinished(run, stage)
+    so_far = f"The {what} was stopped after {stopped[0]:,} of {stopped[1]:,} steps" if stopped else (
+        f"No {what} of this model was trained yet")  # fmt: skip
+    st.caption(f"{so_far}. It trains in the background, also when this page is closed.")
+    if st.button(f"{'Go on with' if stopped else 'Train'} the {what}", type="primary", key="stage/start",
+                 icon=":material/model_training:", help=f"{about}, on this machine"):  # fmt: skip
         try:
             jobs.start_stage(run.checkpoint, stage, words)
         except (ValueError, OSError) as error:
@@ -37,7 +41,26 @@ def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()
         else:
             st.rerun()
     st.caption("The same in a terminal:")
-    st.code(" ".join([run.stage_command(stage), *words]), language="bash")
+    anew = " ".join([run.stage_command(stage), *words])
+    st.code(f"python -m trainer resume {place_of(run.checkpoint)}/{stage}" if stopped else anew, language="bash")
+
+
+def unfinished(run: Run, stage: str) -> tuple[int, int] | None:
+    """How many steps a second stage that was stopped has taken, and of how many; None for one that is finished, or is
+    not there, or is of other weights.
+    """
+    if stage not in run.model.stages:
+        return None
+    config = next(found.config for found in run.checkpoint.stages if found.name == stage)
+    done, planned = config.steps_done, config.training["steps"]
+    return (done, planned) if done < planned and trainer.can_go_on(run.checkpoint.path / stage) else None
+
+
+def offer_prior(run: Run) -> None:
+    """For a model of codes: train a prior over them, where there is none, or not all of it."""
+    if not run.has_prior or unfinished(run, "code_prior"):
+        words = ["--conditional"] if run.has_classes else []
+        offer(run, "code_prior", "prior over the codes", "A transformer that learns which codes stand together", words)
 
 
 def _follow(run: Run, stage: str, before: str) -> None:

@@ -55,9 +55,8 @@ def widget(field: Entry, key: dict[str, Any], idle: bool) -> Any:
         return st.toggle(field.title, **about)
     if field.kind not in (WHOLE, REAL):
         return st.text_input(field.title, **about)
-    number: Any = int if field.kind == WHOLE else float
-    low, high = (None if bound is None else number(bound) for bound in (field.low, field.high))
     step = 1 if field.kind == WHOLE else 10.0 ** math.floor(math.log10(abs(field.default or 1.0)))
     about |= {"value": None, "placeholder": "none"} if field.optional else {}
     about |= {"format": "%.6g"} if field.kind == REAL else {}
-    return st.number_input(field.title, low, high, step=step, **about)
+    # without bounds: a browser keeps what lies beyond them to itself, on screen, and another number would be trained
+    return st.number_input(field.title, step=step, **about)

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def _free(name: str) -> str:
-    """The name, or with a number the next one, that no checkpoint and no job has."""
+    """The name, or with a number the next one, that no checkpoint and no job has; cut where that is too long."""
     taken = {path.name for path in trainer.root().glob("*") if not jobs.is_free(path)}
     taken |= {job.name for job in jobs.jobs()}
     stem = re.sub(r"-\d+$", "", name) or name
-    return next(new for new in (name, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))) if new not in taken)
+    numbered = (f"{stem[: trainer.LONGEST - len(end)]}{end}" for end in (f"-{n}" for n in range(2, len(taken) + 3)))
+    return next(new for new in (name, *numbered) if new not in taken)
 
 
 def fill(checkpoint: Checkpoint) -> None:
@@ -65,8 +66,9 @@ def show() -> None:
     with st.container():  # so that an error in here moves nothing below out of its place
         chosen = training_data.choose()
         data = chosen.name if chosen else None
+        held = kept(f"name/{model}/{data}", _free(_proposed(model, data)))
         name = st.text_input(
-            "Name of the new checkpoint", **kept(f"name/{model}/{data}", _free(_proposed(model, data))), max_chars=64,
+            "Name of the new checkpoint", **held, max_chars=trainer.LONGEST,
             help="The name of its folder: small letters, digits, dots, hyphens, underscores; a letter or digit first",
         )  # fmt: skip
         wrong = _named(name)

@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 from trainings import measured, reaches, until
 
 import trainer
-from explorer import ending, jobs
+from explorer import ending, jobs, stage_training
 from explorer.job import RUNNING, STOPPED
+from explorer.run import open_run
 
 STAGE = "code_prior"
 
@@ -47,7 +48,20 @@ def test_a_prior_is_trained_from_the_page_stopped_there_and_used(places: Path) -
     model = trainer.load(out)
     assert model.sample(2)["codes"].shape == (2, 2, 2) and not model.sample_note
     page.run()
-    assert "stage/start" not in [button.key for button in page.button]
+    (again,) = [button for button in page.button if button.key == "stage/start"]
+    assert again.label == "Go on with the prior over the codes" and "trainer resume" in page.code[0].value
+    done, planned = stage_training.unfinished(open_run(trainer.describe(out)), STAGE) or (0, 0)
+    assert f"was stopped after {done:,} of {planned:,} steps" in " ".join(each.value for each in page.caption)
+    again.click().run()
+    assert not page.exception and not page.error
+    job = jobs.of_stage(trainer.describe(out), STAGE)
+    assert job
+    reaches(job, RUNNING)
+    until(lambda: measured(job) > done)
+    page.run()
+    page.button(key="stage/stop").click().run()
+    reaches(job, STOPPED)
+    assert done < trainer.describe(out / STAGE).config.steps_done < planned
 
 
 def test_a_terminal_that_trains_it_is_seen(places: Path) -> None:

@@ -80,6 +80,11 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_text(re.compile(r"parameters, .* of memory beside the program's, about"))).to_be_visible()
     open_options(page, "Options of the training", "steps")
+    set_number(page, "batch", "100000")
+    expect(page.get_by_role("alert")).to_contain_text("batch came as 100000, expected 65,536 or less")
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+    set_number(page, "batch", "128")
+    expect(page.get_by_role("alert")).to_have_count(0)
     set_number(page, "steps", "3000000")
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
     page.get_by_role("button", name="Start training").click()
@@ -130,6 +135,19 @@ def test_a_job_that_died_says_why_and_is_deleted_after_a_question(page: Page, em
     page.get_by_role("button", name="Remove for good").click()
     expect(page.get_by_text("Nothing was trained here yet")).to_be_visible()
     assert jobs.jobs() == []
+
+
+def test_a_page_that_stands_still_sees_what_begins_elsewhere(page: Page, empty_app: str, places: Path) -> None:
+    save_config(places / "checkpoints" / "one", "vae", {"steps": 5}, 5)
+    page.goto(f"{empty_app}/train?run=one")
+    expect(page.get_by_text(re.compile("parameters, .* of memory"))).to_be_visible()  # which is drawn last
+    expect(page.get_by_text("Also under way")).to_have_count(0)
+    save_config(places / "checkpoints" / "two", "vae", {"steps": 5}, 5)
+    with lock.alone(places / "checkpoints" / "two"):
+        expect(page.get_by_text("Also under way: two (running)")).to_be_visible()
+    with lock.alone(places / "checkpoints" / "one"):
+        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
 
 def test_what_else_is_under_way_is_kept_up(page: Page, empty_app: str, places: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.checkpoint import (
+        LONGEST,
         Checkpoint,
         can_go_on,
         check_name,
@@ -105,6 +106,7 @@ _HOME = {
     "bounds": "trainer.likelihood",
     "can_complete": "trainer.completion",
     "can_go_on": "trainer.checkpoint",
+    "LONGEST": "trainer.checkpoint",
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
@@ -164,6 +166,7 @@ _HOME = {
 }
 __all__ = [
     "ACTIVE",
+    "LONGEST",
     "Bound",
     "Bounds",
     "Checkpoint",

@@ -56,7 +56,7 @@ def _page(run: Run) -> None:
             "complete", run.version, zlib.crc32(image.tobytes() + seen.tobytes()), int(langevin), seed,
         )  # fmt: skip
         _completions(run, found)
-        if found.can_learn:
+        if found.can_learn or stage_training.unfinished(run, completing.STAGE):
             stage_training.offer(
                 run, completing.STAGE, "partial encoder", "A net that proposes latents from what is visible"
             )

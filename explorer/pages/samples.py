@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import address, code_samples, controls, live, pictures, starts
+from explorer import address, code_samples, controls, live, pictures, stage_training, starts
 from explorer.opened import Run
 from explorer.samples import TEMPERATURES, Samples, counts
 
@@ -52,6 +52,7 @@ def show(run: Run) -> None:
     if run.codes:
         address.say_where({"checkpoint": run.checkpoint.name})
         code_samples.stage(run)
+        stage_training.offer_prior(run)
     else:
         _follow(run)
         _stage(run)

@@ -26,7 +26,8 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
         help="The lecture's chapters, each with views of the models here",
     )
     if not found:
-        st.info("No checkpoint yet. Train one: `python -m trainer train vae --out checkpoints/my-vae`")
+        st.info("No checkpoint yet. Train one, and it appears here.")
+        st.page_link(links["train"], label="Train a model", icon=":material/model_training:")
     asked = _filtered(found) if len(found) > MOST else found
     shown = st.session_state.get("models/shown", MOST)
     for row in range(0, min(shown, len(asked)), 3):

@@ -41,8 +41,8 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     if name is None:
         return
     st.query_params["run"] = name
-    if any(state in ALIVE for state in states.values()):
-        st.fragment(_others, run_every=training_watch.EVERY)(name)
+    living = {other for other, state in states.items() if state in ALIVE}
+    st.fragment(_others, run_every=training_watch.EVERY)(name, living)
     job, checkpoint = known.get(name), saved.get(name)
     training_turn.undone()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -72,11 +72,16 @@ def _chosen(names: list[str]) -> str | None:
     )  # fmt: skip
 
 
-def _others(name: str) -> None:
-    """What else is under way: a line at any time, so that nothing moves when it ends or begins."""
-    found = [(job.name, job.state()) for job in jobs.jobs() if job.name != name and job.is_alive()]
-    alive = [f"{other} ({state})" for other, state in found if state in ALIVE]
-    st.caption(controls.literal(f"Also under way: {', '.join(alive) or 'nothing'}"))
+def _others(name: str, living: set[str]) -> None:
+    """What else is under way: a line for as long as anything was when the page was drawn, so that nothing moves when
+    that ends. What another window or a terminal begins meanwhile draws the page anew.
+    """
+    now = {job.name: job.state() for job in jobs.jobs() if job.is_alive()}
+    if now.keys() - living:
+        st.rerun()
+    if living:
+        others = [f"{other} ({state})" for other, state in now.items() if other != name]
+        st.caption(controls.literal(f"Also under way: {', '.join(others) or 'nothing'}"))
 
 
 def _afterwards(name: str, job: Job | None, checkpoint: Checkpoint | None, links: Mapping[str, st.Page]) -> None:
