@@ -20,13 +20,15 @@ from explorer.training_fields import kept, places_of, widgets
 if TYPE_CHECKING:
     from trainer import Checkpoint
 
+LONGEST = 64  # characters that trainer.check_name takes
+
 
 def _free(name: str) -> str:
     """The name, or with a number the next one, that no checkpoint and no job has; cut where that is too long."""
     taken = {path.name for path in trainer.root().glob("*") if not jobs.is_free(path)}
     taken |= {job.name for job in jobs.jobs()}
     stem = re.sub(r"-\d+$", "", name) or name
-    numbered = (f"{stem[: trainer.LONGEST - len(end)]}{end}" for end in (f"-{n}" for n in range(2, len(taken) + 3)))
+    numbered = (f"{stem[: LONGEST - len(end)]}{end}" for end in (f"-{n}" for n in range(2, len(taken) + 3)))
     return next(new for new in (name, *numbered) if new not in taken)
 
 
@@ -68,7 +70,7 @@ def show() -> None:
         data = chosen.name if chosen else None
         held = kept(f"name/{model}/{data}", _free(_proposed(model, data)))
         name = st.text_input(
-            "Name of the new checkpoint", **held, max_chars=trainer.LONGEST,
+            "Name of the new checkpoint", **held, max_chars=LONGEST,
             help="The name of its folder: small letters, digits, dots, hyphens, underscores; a letter or digit first",
         )  # fmt: skip
         wrong = _named(name)

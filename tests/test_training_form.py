@@ -51,7 +51,10 @@ def test_the_name_that_is_proposed_is_that_of_no_training(places: Path) -> None:
     (places / "checkpoints" / "left" / "config.json").touch()
     assert training_form._free("left") == "left-2"
     (places / "checkpoints" / ("long" * 16)).touch()
-    assert training_form._free("long" * 16) == "long" * 15 + "lo-2"  # no longer than a name may be
+    assert training_form._free("long" * 16) == "long" * 15 + "lo-2"
+    trainer.check_name("n" * training_form.LONGEST)
+    with pytest.raises(ValueError, match="at most 64 in all"):
+        trainer.check_name("n" * (training_form.LONGEST + 1))
 
 
 def test_the_name_may_have_what_its_help_says(places: Path) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.checkpoint import (
-        LONGEST,
         Checkpoint,
         can_go_on,
         check_name,
@@ -106,7 +105,6 @@ _HOME = {
     "bounds": "trainer.likelihood",
     "can_complete": "trainer.completion",
     "can_go_on": "trainer.checkpoint",
-    "LONGEST": "trainer.checkpoint",
     "check_name": "trainer.checkpoint",
     "checkpoints": "trainer.checkpoint",
     "choose_device": "trainer.device:choose",
@@ -166,7 +164,6 @@ _HOME = {
 }
 __all__ = [
     "ACTIVE",
-    "LONGEST",
     "Bound",
     "Bounds",
     "Checkpoint",
