@@ -32,11 +32,6 @@ def kept(run: Run, what: tuple[object, ...], make: Callable[[], T]) -> T:
     return known[key]
 
 
-def _kind(run: Run) -> str:
-    """What one of the model's data is."""
-    return "waveform" if run.is_line else "image"
-
-
 def palette(run: Run, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The codes as they are offered, their shares of the data's cells, and their tiles."""
 
@@ -72,7 +67,7 @@ def usage(run: Run, part: str, code: int) -> None:
     counts = run.summary.codes[part]
     left, right = st.columns(2, gap="medium")
     _plot(left, codebook_figures.usage(counts, code))
-    _plot(right, codebook_figures.where(counts, code, _kind(run)))
+    _plot(right, codebook_figures.where(counts, code, run.kind))
     if counts.by_class is not None:
         names = run.checkpoint.config.data.class_names or map(str, range(len(counts.by_class)))
         _plot(left, codebook_figures.by_class(counts, list(names)))
@@ -96,7 +91,7 @@ def dictionary(run: Run, part: str, code: int) -> None:
 
 
 def _patches(run: Run, part: str, code: int) -> None:
-    kind, parts = _kind(run), "samples" if run.is_line else "pixels"
+    kind, parts = run.kind, "samples" if run.is_line else "pixels"
     st.markdown(f"**Where the data have code {code}**: the {parts} around its cell, in test {kind}s")
     if not run.images_are_here:
         st.caption(controls.literal(run.fetching))
@@ -137,7 +132,7 @@ def rates(run: Run, part: str, code: int) -> None:
     found = found + rate.lossless(run, found)
     if run.images_are_here:
         found = found + kept(run, ("files",), lambda: _measured(run))
-    bits = f"bits per {_kind(run)}"
+    bits = f"bits per {run.kind}"
     _plot(st, codebook_figures.rates(found, bits.capitalize()))
     st.dataframe([{"way": each.name, bits: round(each.bits, 1), "how": each.note} for each in found], hide_index=True,
                  column_config={bits: st.column_config.NumberColumn(format="localized")})  # fmt: skip

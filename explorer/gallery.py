@@ -35,19 +35,14 @@ class Query:
     row: int = -1  # its position in the cloud
 
 
-def kind(cloud: Cloud) -> str:
-    """What one of the data is."""
-    return "waveform" if cloud.run.is_line else "image"
-
-
 def show(shown: Shown, mask: np.ndarray, what: str) -> None:
     """The points of a selection (n,) bool; `what` says how they were selected."""
     cloud, rows = shown.cloud, np.flatnonzero(mask)
     st.subheader(f"{len(rows):,} of {len(cloud):,} selected", anchor=False)
     some = selection.spread_over(rows, MOST)
     fewer = f" {len(some)} are shown, evenly over all." if len(some) < len(rows) else ""
-    above = f"{kind(cloud).capitalize()}s above their reconstructions."
-    alone = f"Decodes, for the {kind(cloud)}s are not on this machine."
+    above = f"{cloud.run.kind.capitalize()}s above their reconstructions."
+    alone = f"Decodes, for the {cloud.run.kind}s are not on this machine."
     st.caption(literal(f"{what}.{fewer} {above if cloud.images is not None else alone}"))
     _files(shown, rows)
     _tiles(cloud, some)
@@ -131,7 +126,7 @@ def one(shown: Shown, row: int) -> None:
     ]
     st.caption(literal(", ".join(known)))
     _tiles(cloud, rows)
-    neighbours(shown, Query(f"{cloud.split} {kind(cloud)} {cloud.ids[row]}", cloud.points[row], image, row))
+    neighbours(shown, Query(f"{cloud.split} {cloud.run.kind} {cloud.ids[row]}", cloud.points[row], image, row))
 
 
 def _value(column: Column, row: int) -> str:

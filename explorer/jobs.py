@@ -149,6 +149,7 @@ def of_stage(checkpoint: Checkpoint, name: str) -> Job | None:
 
 
 def check_idle(folder: Path, sentence: str) -> None:
+    """Raise ValueError with this sentence while something trains in a folder, or is about to."""
     known = read(known_as(folder))
     if trainer.is_trained(folder) or (known and known.is_alive()):
         raise ValueError(sentence)
@@ -229,5 +230,6 @@ def threads(device: str) -> int | None:
 
 
 def remove(folder: Path) -> None:
+    """Remove a folder in which nothing trains. Raises ValueError where something does; OSError."""
     with trainer.alone(folder):
         shutil.rmtree(folder)

@@ -134,6 +134,11 @@ class Run:
         return self.model.shape[1] == 1
 
     @property
+    def kind(self) -> str:
+        """What one of the data is, for people."""
+        return "waveform" if self.is_line else "image"
+
+    @property
     def about(self) -> str:
         """What the checkpoint is a model of, for people."""
         what = f"waveforms of {self.model.shape[2]:,} samples" if self.is_line else "images"

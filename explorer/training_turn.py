@@ -53,7 +53,7 @@ def tried(what: Callable[[Job], None], job: Job) -> None:
 
 
 def built(checkpoint: Checkpoint) -> LatentModel | None:
-    """The model as it began; None where it is not known here."""
+    """The model as it began; None where it is not known here. Raises ValueError for options that it does not have."""
     from trainer import models
 
     config = checkpoint.config

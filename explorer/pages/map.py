@@ -92,5 +92,5 @@ def _below(shown: Shown, brought: Sequence[Brought]) -> None:
     for each in brought:
         gallery.neighbours(shown, Query(each.name, each.point, each.image))
     if not selected and not brought:
-        shows = f"their {gallery.kind(shown.cloud)}s appear here"
+        shows = f"their {shown.cloud.run.kind}s appear here"
         st.info(f"Draw around points with Lasso or Box, click one, or write a query: {shows}.")
