@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from trainer import Checkpoint, Errors, Summary
 
+STAGE = "semi_supervised"
+
 
 @dataclass(frozen=True)
 class Told:
@@ -46,6 +48,21 @@ def of_run(run: Run) -> Told | None:
     own = run.checkpoint
     stages = [_read(each, f"{own.name}/{each.name}") for each in own.stages if each.name in run.model.stages]
     return next(filter(None, [_counted(own, own.name, run.summary), *stages]), None)
+
+
+def can_learn(run: Run) -> bool:
+    """Whether the stage could stand on the model, and the data have classes to learn."""
+    return run.has_density and len(run.gaussian) == len(run.model.space) == 1 and bool(_classes_of(run))
+
+
+def usual_labels(run: Run) -> tuple[int, int]:
+    """The fewest labels that the stage can be told, one of each class, and ten of each."""
+    k = len(_classes_of(run))
+    return k, 10 * k
+
+
+def _classes_of(run: Run) -> list[str]:
+    return run.checkpoint.config.data.class_names
 
 
 def alike(own: Told, others: Sequence[Checkpoint]) -> list[Told]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -15,9 +15,10 @@ from explorer.opened import Run, place_of
 EVERY = 1.5  # seconds between two looks
 
 
-def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()) -> None:
+def offer(run: Run, stage: str, what: str, about: str, asked: Callable[[], Sequence[str]] = list) -> None:
     """For a checkpoint whose second stage is not there, or not all of it, `what` for people: train it here or by a
-    command, with these words of it, and see it train. `about` is what it does, in a line.
+    command, and see it train. `about` is what it does, in a line; `asked` shows what can be chosen of a new one and
+    returns the words of its command.
     """
     job = jobs.of_stage(run.checkpoint, stage)
     state = job.state() if job else ""
@@ -32,6 +33,7 @@ def offer(run: Run, stage: str, what: str, about: str, words: Sequence[str] = ()
     so_far = f"The {what} was stopped after {stopped[0]:,} of {stopped[1]:,} steps" if stopped else (
         f"No {what} of this model was trained yet")  # fmt: skip
     st.caption(f"{so_far}. It trains in the background, also when this page is closed.")
+    words = () if stopped else asked()
     if st.button(f"{'Go on with' if stopped else 'Train'} the {what}", type="primary", key="stage/start",
                  icon=":material/model_training:", help=f"{about}, on this machine"):  # fmt: skip
         try:
@@ -59,8 +61,8 @@ def unfinished(run: Run, stage: str) -> tuple[int, int] | None:
 def offer_prior(run: Run) -> None:
     """For a model of codes: train a prior over them, where there is none, or not all of it."""
     if not run.has_prior or unfinished(run, "code_prior"):
-        words = ["--conditional"] if run.has_classes else []
-        offer(run, "code_prior", "prior over the codes", "A transformer that learns which codes stand together", words)
+        offer(run, "code_prior", "prior over the codes", "A transformer that learns which codes stand together",
+              lambda: ["--conditional"] if run.has_classes else [])  # fmt: skip
 
 
 def _follow(run: Run, stage: str, before: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from classed import save_conditional, save_stacked
 from commandline import call
+from scripts import open_at
 from streamlit.testing.v1 import AppTest
 from trainings import measured, reaches, until
 
 import trainer
-from explorer import ending, jobs, stage_training
+from explorer import classification, ending, jobs, stage_training
 from explorer.job import RUNNING, STOPPED
 from explorer.run import open_run
 
@@ -62,6 +65,34 @@ def test_a_prior_is_trained_from_the_page_stopped_there_and_used(places: Path) -
     page.button(key="stage/stop").click().run()
     reaches(job, STOPPED)
     assert done < trainer.describe(out / STAGE).config.steps_done < planned
+
+
+def test_classes_are_learned_from_the_page_of_a_model_without_any(places: Path) -> None:
+    out = places / "checkpoints/stacked"
+    save_stacked(out)
+    shutil.rmtree(out / "semi_supervised")
+    page = open_at("classification", "stacked")
+    (labels,) = page.number_input
+    assert not page.metric and (labels.min, labels.value) == (10, 100) and "infers no classes" in page.info[0].value
+    labels.set_value(30).run()
+    assert page.code[0].value.endswith("--labels 30")
+    page.button(key="stage/start").click().run()
+    assert not page.exception and not page.error and not page.number_input
+    job = jobs.of_stage(trainer.describe(out), "semi_supervised")
+    assert job
+    reaches(job, RUNNING)
+    until(lambda: measured(job) > 0)
+    ending.stop(job)
+    reaches(job, STOPPED)
+    page = open_at("classification", "stacked")
+    errors = trainer.load_summary(out / "semi_supervised").errors["y"]
+    assert page.metric[0].value == f"{errors.rate:.2f} %" and not page.info and not page.number_input
+    assert any("told 30 labels" in each.value for each in page.caption)
+    assert page.button(key="stage/start").label == "Go on with the semi-supervised stage"
+
+
+def test_classes_are_not_offered_to_a_model_that_has_them(places: Path) -> None:
+    assert not classification.can_learn(save_conditional(places / "checkpoints/conditional", steps=2))
 
 
 def test_a_terminal_that_trains_it_is_seen(places: Path) -> None:

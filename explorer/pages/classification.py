@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer import address, class_figures, classification, controls
+from explorer import address, class_figures, classification, controls, stage_training
 from explorer.classification import Told
 from explorer.figures import CONFIG
 from explorer.opened import Run
@@ -15,21 +15,48 @@ from trainer import Checkpoint
 TITLE = "Classification"
 ICON = ":material/fact_check:"
 NEEDS = "many"
-FITS = "counts what a model that infers classes takes for what"
+FITS = "counts what a model takes for which class, or a stage that learns that from its latents"
 
 
 def fits(run: Run) -> bool:
-    """Whether the checkpoint, or a stage on top of it, counted the classes that it inferred."""
-    return classification.of_run(run) is not None
+    """Whether the checkpoint, or a stage on top of it, counted the classes that it inferred, or a stage could."""
+    return classification.of_run(run) is not None or classification.can_learn(run)
 
 
 def show(run: Run, others: Sequence[Checkpoint]) -> None:
     """The page of one checkpoint, and what others like it reached."""
     own = classification.of_run(run)
-    assert own
-    st.subheader(controls.literal(f"Classification by {own.name}"), anchor=False)
+    by = own.name if own else run.checkpoint.name
+    st.subheader(controls.literal(f"Classification by {by}"), anchor=False)
     st.caption(__doc__)
     address.say_where({"checkpoint": run.checkpoint.name})
+    if own:
+        _errors(run, own, others)
+    else:
+        st.info("This model infers no classes. A second stage can: it learns them from the model's latents and a few "
+                "labels (M1+M2 of Kingma et al. 2014), and the model stays as it is.")  # fmt: skip
+    if not own or stage_training.unfinished(run, classification.STAGE):
+        _learn(run)
+
+
+def _learn(run: Run) -> None:
+    """Train, or go on with, the stage that learns the classes from the latents."""
+    stage_training.offer(run, classification.STAGE, "semi-supervised stage", "A classifier of latents that also learns "
+                         "from images without a label", lambda: _labels(run))  # fmt: skip
+
+
+def _labels(run: Run) -> list[str]:
+    """How many labels a new stage is told, as words of its command."""
+    fewest, usual = classification.usual_labels(run)
+    labels = st.number_input(
+        "Labels", fewest, controls.MOST, usual, width=160, key="stage/labels",
+        help="Training images whose class the stage is told, as many of each class",
+    )  # fmt: skip
+    return ["--labels", str(labels)]
+
+
+def _errors(run: Run, own: Told, others: Sequence[Checkpoint]) -> None:
+    """What was taken for what, and what others like it reached."""
     halves = st.container(horizontal=True, gap="small")
     left, right = halves.container(width=560), halves.container(width=336)  # one under the other where there is no room
     with left:
