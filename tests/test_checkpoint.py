@@ -59,6 +59,7 @@ def copy(trained: Path, tmp_path: Path) -> Path:
 
 def test_a_training_writes_the_whole_folder(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == SHIPPED | {"state.safetensors", "snapshots.npz"}
+    assert len({path.stat().st_mode for path in trained.iterdir()}) == 1  # who may read one file may read all
     found = trainer.Checkpoint(trained, checkpoint.describe(trained).config)
     assert (found.config.model, found.config.data.name, found.config.shape) == ("vae", "digits", (1, 8, 8))
     assert found.config.steps_done == 60
