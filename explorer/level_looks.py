@@ -83,7 +83,8 @@ def surgery(opened: Run, left: Place, stage: Place) -> None:
     first = tuple(part for part in parts if part not in own)
     rows = [first, *levels.rows(parts, way)]
     z = opened.tensors(chosen.latent)
-    images = [levels.resampled_pictures(opened, z, row, count, int(seed) + OTHER) for row in rows]
+    drawn = int(seed) + OTHER
+    images = [levels.resampled_pictures(opened, z, row, count, drawn) for row in rows]
     with stage:
         _heads(chosen)
         for row, pictures_of_it in zip(rows, images, strict=True):
@@ -91,7 +92,7 @@ def surgery(opened: Run, left: Place, stage: Place) -> None:
         with st.container(horizontal=True):
             name = f"{opened.checkpoint.name}-levels"
             _file("PNG", lambda: pictures.grid_png(images), f"{name}.png", "image/png", "All rows as one picture")
-            _file("Latents", lambda: _as_json(opened, z, rows, count, int(seed)), f"{name}.json", "application/json",
+            _file("Latents", lambda: _as_json(opened, z, rows, count, drawn), f"{name}.json", "application/json",
                   "The latent of every picture, row by row")  # fmt: skip
     return None
 
@@ -154,8 +155,8 @@ def progressive(opened: Run, left: Place, stage: Place) -> None:
 
 
 def _price(step: levels.Step) -> str:
-    cost = "" if step.nats is None else f"costs {step.nats:.1f} nats"
-    gain = "" if step.gain is None else f"{'gains' if step.gain >= 0 else 'loses'} {abs(step.gain):.1f} nats"
+    cost = "" if step.nats is None else f"costs {step.nats:,.1f} nats"
+    gain = "" if step.gain is None else f"{'gains' if step.gain >= 0 else 'loses'} {abs(step.gain):,.1f} nats"
     return ", ".join(filter(None, (cost, gain)))
 
 

@@ -25,7 +25,7 @@ def under(route: Route, every: Sequence[Route], prior: str, width: int) -> Figur
     half = width / (2 * (frames - 1) * (width + 1))  # of a frame, in shares of the path
     height = 2 * (LINES + TITLES)
     below, above = LINES / height, (LINES + TITLES) / height  # where the lower chart ends, and the upper one begins
-    titles = [f"Log density of {prior} (nats)", "Distance to the nearest training latent, in z"]
+    titles = [f"Log density of {prior} (nats)", "Distance to the nearest training latent, in its unit"]
     return figures.figure(
         [_along(route.density, figures.BLUE, "nats", "y"), _along(route.distance, figures.VERMILION, "away", "y2")],
         "", "", "", showlegend=False, height=height, hovermode="x",
@@ -66,4 +66,4 @@ def direction(found: Attribute, labels: Sequence[str]) -> Figure:
     trace = figures.line(np.array(labels)[order], found.direction[order], "difference", figures.BLUE,
                          mode="markers", error_y=error, marker={"size": 7, "color": figures.BLUE})  # fmt: skip
     title = "The attribute in each dimension, 95 % interval"
-    return figures.figure([trace], title, "dimension, largest first", "difference of means, in z's unit")
+    return figures.figure([trace], title, "dimension, largest first", "difference of means, in the dimension's unit")

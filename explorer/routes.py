@@ -11,6 +11,7 @@ import numpy as np
 
 import trainer
 from explorer import paths
+from explorer.classes import prior as class_prior
 from explorer.opened import Run
 from explorer.paths import Attribute, Tell
 
@@ -19,7 +20,7 @@ EVERY = 4  # of them, one in so many stands in its row
 STRAIGHT, SPHERICAL, DATA, METRIC = "Straight", "Spherical", "Through the data", "Shortest on screen"
 KINDS = {
     STRAIGHT: "Equal steps in z",
-    SPHERICAL: "Equal turns about the prior's mean, as a prior of many dimensions lies on a shell",
+    SPHERICAL: "Equal turns about the prior's mean, in its standard deviations: many dimensions lie on a shell",
     DATA: "From neighbour to neighbour among the latents of training images",
     METRIC: "The path whose images change least: a geodesic of the decoder's pull-back metric",
 }
@@ -35,7 +36,7 @@ class Route:
     kind: str
     frames: np.ndarray  # (k, h, w, c) uint8
     density: np.ndarray  # (k,) log p(z) in nats; where a part is a class, log p(z|y)
-    distance: np.ndarray  # (k,) to the nearest latent of the data
+    distance: np.ndarray  # (k,) to the nearest latent of the data, by its real numbers where it has any
     length: float  # how far the images move in all, in Euclidean distance
     settled: bool  # whether it is what its kind says; else the best that was found
 
@@ -60,6 +61,7 @@ def pictures(run: Run, path: np.ndarray) -> np.ndarray:
 def route(run: Run, kind: str, a: np.ndarray, b: np.ndarray, tell: Tell = lambda done, of: None) -> Route:
     """The path of one of `KINDS` from point a (d,) to b (d,); of a slow one, `tell` hears how much is done, of what."""
     data, settled = latents(run), True
+    own = run.is_real if run.gaussian else ~run.is_real  # a class's probabilities have another unit
 
     def decode(points):  # type: ignore[no-untyped-def]
         return run.model.decode(run.model.from_points(points))
@@ -67,16 +69,33 @@ def route(run: Run, kind: str, a: np.ndarray, b: np.ndarray, tell: Tell = lambda
     if kind == STRAIGHT:
         path = paths.straight(a, b, STOPS)
     elif kind == SPHERICAL:
-        path, real = paths.straight(a, b, STOPS), run.is_real  # between classes there is no other way
-        path[:, real] = paths.spherical(a[real], b[real], STOPS)
+        path = turned(run, a, b)
     elif kind == DATA:
         path = paths.through_data(a, b, data, STOPS)
     else:
         path, settled = paths.pulled_back(a, b, decode, STOPS, tell)
     return Route(
-        kind, pictures(run, path), density(run, path), paths.to_data(path, data),
+        kind, pictures(run, path), density(run, path), paths.to_data(path[:, own], data[:, own]),
         paths.image_length(path, decode), settled,
     )  # fmt: skip
+
+
+def turned(run: Run, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(k, d) from a (d,) to b (d,) by equal turns about the prior's mean, in its standard deviations. Between classes
+    there is only the straight way, and each of its mixtures has a prior of its own.
+    """
+    import torch
+
+    path, real = paths.straight(a, b, STOPS), run.is_real
+    mean, std = np.zeros((STOPS, 1)), np.ones((STOPS, 1))
+    if isinstance(run.model, trainer.Conditional):
+        (y,) = run.labels
+        with torch.inference_mode():
+            found = class_prior(run, run.model.from_points(torch.from_numpy(path).float())[y])
+        mean, std = (values.numpy().astype(np.float64) for values in found)
+    ends = ((path[:, real] - mean) / std)[[0, -1]]
+    path[:, real] = mean + std * paths.spherical(*ends, STOPS)
+    return path
 
 
 def density(run: Run, path: np.ndarray) -> np.ndarray:

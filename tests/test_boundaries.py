@@ -94,7 +94,7 @@ ORDER: dict[str, float] = {  # a module may import from lower ranks only; pages 
     "explorer.projection": 0,
     "explorer.layouts": 0.5,
     "explorer.paths": 0.5,
-    "explorer.routes": 1.5,
+    "explorer.routes": 1.55,
     "explorer.walks": 2.8,
     "explorer.route_figures": 1.6,
     "explorer.packet": 0,

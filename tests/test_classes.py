@@ -226,8 +226,32 @@ def test_the_density_along_a_path_is_that_of_its_class(conditional: Run) -> None
     mean, std = classes.priors(conditional)
     wanted = multivariate_normal(mean[6], np.diag(std[6] ** 2)).logpdf(point[0, 10:])
     assert routes.density(conditional, point) == pytest.approx([wanted], abs=1e-4)
-    found = routes.route(conditional, routes.SPHERICAL, point[0], np.roll(point[0], 1))
+
+
+def test_a_spherical_path_turns_about_the_priors_of_its_classes(conditional: Run) -> None:
+    a, b = np.zeros((2, 14))
+    a[[6, 10, 12]], b[[2, 11, 13]] = 1, (1, 2, -1)
+    found = routes.route(conditional, routes.SPHERICAL, a, b)
     assert found.frames.shape == (routes.STOPS, 8, 8, 1)
+    path = routes.turned(conditional, a, b)
+    np.testing.assert_allclose(path[[0, -1]], [a, b], atol=1e-6)
+    mean, log_std = (np.array(each.tolist()) for each in (conditional.model.prior_mean.data,
+                                                          conditional.model.prior_log_var.data / 2))  # fmt: skip
+    turned = (path[:, 10:] - path[:, :10] @ mean) / np.exp(path[:, :10] @ log_std)
+    lengths = np.linalg.norm(turned, axis=1)
+    np.testing.assert_allclose(np.diff(lengths), (lengths[-1] - lengths[0]) / 32, atol=1e-5)
+    angles = np.arccos((turned[1:] * turned[:-1]).sum(1) / lengths[1:] / lengths[:-1])
+    np.testing.assert_allclose(angles, angles.mean(), rtol=1e-3)
+
+
+def test_the_distance_to_the_data_is_in_one_unit(conditional: Run, mixture: Run) -> None:
+    """Of a class's probabilities and real numbers the latter; of probabilities alone, these."""
+    for run, own in ((conditional, slice(10, 14)), (mixture, slice(0, 12))):
+        data = routes.latents(run)
+        found = routes.route(run, routes.STRAIGHT, data[0], data[1])
+        path = np.linspace(data[0], data[1], routes.STOPS)
+        wanted = np.linalg.norm(path[:, None, own] - data[None, :, own], axis=2).min(1)
+        np.testing.assert_allclose(found.distance, wanted, atol=1e-5)
 
 
 def test_geometry_of_classes() -> None:

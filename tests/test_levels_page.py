@@ -311,6 +311,9 @@ def test_surgery(page: Page, app: str, folder: Path, ladder: Run) -> None:
     reconstruction = reduced(pixels(page, "reconstruction"), 8)
     np.testing.assert_array_equal(reconstruction, ladder.decode(z)[0, ..., 0])
     before = reduced(pixels(page, "", 2), 8)
+    for at, latent in enumerate(said["rows"][0]["latents"]):  # the file is of the pictures beside it
+        decoded = ladder.decode({part: torch.tensor([values]) for part, values in latent.items()})[0, ..., 0]
+        np.testing.assert_array_equal(before[:, 9 * at : 9 * at + 8], decoded)
     page.get_by_role("button", name="z1", exact=True).click()
     expect(page.get_by_text("nothing resampled")).to_be_visible()
     row = reduced(pixels(page, "", 2), 8)
