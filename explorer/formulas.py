@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trainer import Latent, Piece
 
-DRAWS = 64  # that a number is the mean of
+DRAWS, AT_ONCE = 1024, 256  # that a number is the mean of; of one batch
 TOGETHER = 64  # images of a batch, where an image's terms depend on the others'
 TURNS = 16  # batches of the same images, each with noise of its own
 
@@ -43,6 +43,7 @@ class Written:
     batch: int  # images in it; 1 where the image is alone
     dims: Mapping[str, np.ndarray]  # term -> (d,) for the image, before any weight, where it has one for each dimension
     added: tuple[Row, ...] = ()  # what training adds for the image, no part of the sum
+    error: float = 0.0  # the standard error of `value`; 0 where nothing is drawn
 
     @property
     def value(self) -> float:
@@ -76,7 +77,7 @@ def write(
             x = torch.cat([x, _others(run, x)])
             turns = [x] * TURNS
         else:
-            turns = [x.expand(DRAWS, -1, -1, -1)]
+            turns = [x.expand(AT_ONCE, -1, -1, -1)] * (DRAWS // AT_ONCE)
         given = {} if label is None else {"y": torch.full((len(turns[0]),), label)}
         found = []
         for batch in track(turns):
@@ -91,7 +92,17 @@ def write(
     }
     batch = len(x) if run.model.of_batch else 1
     more = tuple(_row(run, [piece]) for piece in added)
-    return Written(rows, float(np.mean([loss for _, loss, _ in found])), batch, dims, more)
+    sums = np.concatenate([_sums(run, pieces) for pieces, *_ in found])
+    error = float(sums.std(ddof=1) / len(sums) ** 0.5)
+    return Written(rows, float(np.mean([loss for _, loss, _ in found])), batch, dims, more, error)
+
+
+def _sums(run: Run, pieces: Sequence[Piece]) -> np.ndarray:
+    """The sum of the pieces for the image, once for every draw of a batch."""
+    import torch
+
+    drawn = [piece.value[:1] if run.model.of_batch and piece.value.ndim else piece.value for piece in pieces]
+    return torch.atleast_1d(sum(drawn, torch.zeros(()))).double().numpy()
 
 
 def _row(run: Run, same: Sequence[Piece]) -> Row:
@@ -152,7 +163,9 @@ def by_dimension(written: Written) -> list[tuple[str, list[str], np.ndarray]]:
 def table(written: Written) -> str:
     """Markdown: the pieces, their sum and the loss; where an image is one of a batch, with the means over that."""
     rows = [[row.name, number(row.value, row.unit), number(row.mean, row.unit)] for row in written.rows]
-    rows.append(["**sum**", number(written.value, written.unit), number(written.mean, written.unit)])
+    error = f"± {digits(written.error, written.unit)} " if written.error > 1e-6 * abs(written.value) else ""
+    rows.append(["**sum**", f"{digits(written.value, written.unit)} {error}{written.unit}",
+                 number(written.mean, written.unit)])  # fmt: skip
     rows.append(["**loss**", number(written.loss, written.unit) if written.batch == 1 else "",
                  number(written.loss, written.unit)])  # fmt: skip
     lines = [["", "this picture", f"mean over the {written.batch}"], ["---", "---:", "---:"], *rows]

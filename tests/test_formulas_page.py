@@ -75,12 +75,28 @@ def test_a_sum_with_a_weight(folder: Path) -> None:
     assert list(bars.x) == dims
 
 
+def test_the_error_of_a_sum_is_that_of_its_draws(folder: Path) -> None:
+    run = run_of(folder / "beta")
+    image = image_of(run)
+    written = formulas.write(run, image)
+    x = torch.from_numpy(image).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        mean, log_var = run.model.posterior(x)
+        noise = torch.randn(20_000, mean.shape[1], generator=torch.Generator().manual_seed(1))
+        out = run.model.out({"z": mean + (log_var / 2).exp() * noise})
+    costs = (x - out).square().flatten(1).sum(1).double().numpy() / (2 * 0.1**2) + 32 * np.log(2 * np.pi * 0.01)
+    assert written.rows[0].value == pytest.approx(costs.mean(), abs=4 * written.error)
+    assert written.error == pytest.approx(costs.std() / np.sqrt(formulas.DRAWS), rel=0.15)
+    assert f" ± {formulas.digits(written.error, 'nats')} nats |" in formulas.table(written)
+
+
 def test_an_exact_model_has_an_exact_sum(folder: Path) -> None:
     run = run_of(folder / "components")
     image = image_of(run)
     with torch.no_grad():
         exact = float(run.model.log_evidence(torch.from_numpy(image).permute(2, 0, 1)[None]))
-    assert formulas.write(run, image).value == pytest.approx(-exact, rel=1e-3)
+    written = formulas.write(run, image)
+    assert written.value == pytest.approx(-exact, rel=1e-3) and "±" not in formulas.table(written)
 
 
 def test_an_image_that_depends_on_others_is_the_first_of_a_batch(folder: Path) -> None:

@@ -80,10 +80,11 @@ def _objective(written: Written) -> None:
             _piece(row)
     alone = written.batch == 1
     st.caption(
-        f"Where something is drawn, numbers are means over {formulas.DRAWS} draws; the loss is what the model computes "
-        "by itself." if alone else f"An image's terms depend on the batch that it is in: the picture is the first of "
-        f"{written.batch}, the others are images of the data. Numbers are means over {formulas.TURNS} draws; the loss "
-        "is what the model computes by itself, of the whole batch."
+        f"Where something is drawn, numbers are means over {formulas.DRAWS:,} draws, ± the standard error; the loss is "
+        "what the model computes by itself." if alone else f"An image's terms depend on the batch that it is in: the "
+        f"picture is the first of {written.batch}, the others are images of the data. Numbers are means over "
+        f"{formulas.TURNS} draws, ± the standard error; the loss is what the model computes by itself, of the whole "
+        "batch."
     )  # fmt: skip
     st.markdown(formulas.table(written))
     if written.added:
