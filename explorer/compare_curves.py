@@ -14,6 +14,9 @@ from explorer.job import options_of
 from explorer.run import history
 from trainer import Checkpoint
 
+# families of terms, in nats where a kind's units say no other
+TERMS = ("loss", "reconstruction", "kl", "classification", "extra")
+
 
 def show(found: Sequence[Checkpoint], links: Mapping[str, Any], left: Any, stage: Any) -> None:
     """Any checkpoints, also those that are still trained."""
@@ -44,9 +47,13 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, Any], left: Any, stage
             st.caption("These are of different data, so that their curves do not compare.")
         elif len({_likelihood(there[name]) for name in some}) > 1:
             st.caption("These have different likelihoods p(x|z), so that losses and reconstructions do not compare.")
-        drawn = curves.compared(some, name, "nats, or the model's own unit")
-        st.plotly_chart(drawn, config=figures.CONFIG)
-        _options({name: there[name] for name in some})
+        elif name == "loss" and len({_objective(there[run], some[run]) for run in some}) > 1:
+            st.caption("These minimise different objectives, so that losses do not compare; their terms may.")
+        unit = ", ".join(sorted({_unit(there[run], name) for run, each in some.items() if name in curves.names(each)}))
+        st.plotly_chart(curves.compared(some, name, unit), config=figures.CONFIG)
+        if len(some) <= curves.MARKED:
+            _events(some)
+        _options({run: there[run] for run in some}, some)
 
 
 def _has_history(checkpoint: Checkpoint) -> bool:
@@ -80,6 +87,33 @@ def _likelihood(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(checkpoint.config.options.get(name) or "none" for name in ("likelihood", "binarise"))
 
 
+def _objective(checkpoint: Checkpoint, lines: curves.History) -> str:
+    """What tells the loss that a training minimises from others: the model, and what its knobs began at, ended at and
+    were turned to. Knobs are measured; most are options too, and those that are none are known by what they end at.
+    """
+    config, last = checkpoint.config, curves.measures(lines)[-1]
+    weights = [name for name in curves.names([last]) if not _is_term(name) and name in config.options]
+    kept = {name: (config.options[name], last[name]) for name in weights}
+    turned = {name: values for name, values in curves.turned(lines).items() if name != "rate"}
+    return str((config.model, sorted(kept.items()), sorted(turned.items())))
+
+
+def _is_term(name: str) -> bool:
+    """Whether it is the loss or one of the terms that models have, and no knob or figure of their own."""
+    return name.partition("/")[0] in TERMS
+
+
+def _unit(checkpoint: Checkpoint, name: str) -> str:
+    """What a measure is in, without opening the model."""
+    from trainer import models
+
+    config = checkpoint.config
+    units = dict(models.get(config.model).units) if config.model in models.names() else {}
+    if config.options.get("likelihood", "distance") != "distance":  # a kind's units are those without one
+        units.pop("reconstruction", None)
+    return units.get("reconstruction" if name == "loss" else name, "nats" if _is_term(name) else "value")
+
+
 def _histories(there: Mapping[str, Checkpoint]) -> dict[str, curves.History]:
     """Of the trainings that measured anything; a damaged history is said, and leaves the others."""
     histories: dict[str, curves.History] = {}
@@ -92,8 +126,18 @@ def _histories(there: Mapping[str, Checkpoint]) -> dict[str, curves.History]:
     return histories
 
 
-def _options(checkpoints: Mapping[str, Checkpoint]) -> None:
-    options = {name: {"model": each.config.model, **options_of(each)} for name, each in checkpoints.items()}
+def _events(histories: Mapping[str, curves.History]) -> None:
+    """The last changes of each in words, since a chart tells them apart by colour."""
+    for name, lines in histories.items():
+        for step, words in curves.events(lines)[-3:]:
+            st.caption(controls.literal(f"{name}, after step {step:,}: {words}"))
+
+
+def _options(checkpoints: Mapping[str, Checkpoint], histories: Mapping[str, curves.History]) -> None:
+    options = {
+        name: {"model": each.config.model, **form.turned(options_of(each), curves.turned(histories[name]))}
+        for name, each in checkpoints.items()
+    }
     table = form.differing(options)
     if not table:
         st.caption("Their options are all the same." if len(options) > 1 else "Choose another to see what differs.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from explorer import controls, pictures, progress, sides
+from explorer import controls, jobs, pictures, progress, sides
 from explorer.opened import Run
 from explorer.run import kept, open_run
 from explorer.sides import Side
@@ -24,9 +24,12 @@ def show(found: Sequence[Checkpoint], left: Any, stage: Any) -> None:
         stage.info("Two checkpoints of images of the same size are needed here, and there are none. Train another.")
         return
     with left:
+        _missing("one", list(able), found)
         one = st.selectbox("One", list(able), key="one", bind="query-params", help="The first checkpoint")
         fitting = [name for name in able if name != one and able[name].config.shape == able[one].config.shape]
         fitting.sort(key=lambda name: able[name].config.data != able[one].config.data)  # those that compare come first
+        if st.query_params.get("other") != one:
+            _missing("other", fitting, found)
         other = st.selectbox("Other", fitting, key="other", bind="query-params",
                              help="Any other whose images have the same size")  # fmt: skip
         try:
@@ -41,6 +44,20 @@ def show(found: Sequence[Checkpoint], left: Any, stage: Any) -> None:
         if source is None:
             st.info(controls.literal(f"{runs[0].fetching} Until then only samples are compared."))
         _both(runs, source, seed)
+
+
+def _missing(key: str, able: Sequence[str], found: Sequence[Checkpoint]) -> None:
+    """Say that what a link asks for is not among those that can be shown, before another one takes its place."""
+    asked = st.query_params.get(key)
+    if not asked or asked in able:
+        return
+    if asked in {each.name for each in found}:
+        why = f"“{asked}” has no images of the size that it would be compared with"
+    elif jobs.find(asked):
+        why = f"“{asked}” has no weights yet"
+    else:
+        why = f"There is no training “{asked}”"
+    st.warning(controls.literal(f"{why}, so that another one is shown."))
 
 
 def _source(runs: Sequence[Run]) -> Run | None:

@@ -18,6 +18,7 @@ COLOURS = (figures.BLUE, figures.VERMILION, "#009E73", figures.ORANGE, "#CC79A7"
 COLUMNS = 2000  # drawn along the steps, about: more are no sharper, and take long to send
 FAINT = 0.1  # nats; below it a dimension is not drawn as if it carried much
 DASHES = ("solid", "dash", "dot", "dashdot")
+MARKED = 2  # trainings at most whose changes are marked where several are drawn
 NOT_TERMS = ("step", "seconds", "rate", "images_per_second")
 History = Sequence[Mapping[str, Any]]
 
@@ -69,18 +70,18 @@ def events(history: History) -> list[tuple[int, str]]:
     return said
 
 
-def marks(history: History) -> dict[str, Any]:
-    """The changes as vertical lines with their words, for a figure's layout."""
-    changes = [(step, words) for step, words in events(history) if not words.startswith("refused")]
-    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 1, "dash": "dot", "color": "#888"}}
-    label = {"yref": "paper", "y": 1, "yanchor": "top", "xanchor": "left", "showarrow": False, "font": {"size": 11}}
-    return {
-        "shapes": [{**line, "x0": step, "x1": step} for step, _ in changes],
-        "annotations": [
-            {**label, "x": step, "text": words, "yshift": -14 * (index % 3)}
-            for index, (step, words) in enumerate(changes)
-        ],
-    }
+def changes(history: History, colour: str = figures.GREY) -> list[tuple[float, str, str]]:
+    """Step, words and colour of what is marked in a figure: all events but refusals."""
+    return [(step, words, colour) for step, words in events(history) if not words.startswith("refused")]
+
+
+def turned(history: History) -> dict[str, list[float]]:
+    """What each knob, or the learning rate, was turned to, one after another."""
+    found: dict[str, list[float]] = {}
+    for line in history:
+        for name, value in line.get("changed", {}).items():
+            found.setdefault(name, []).append(value)
+    return found
 
 
 def terms(history: History, knobs: Sequence[str], units: Mapping[str, str]) -> Figure:
@@ -95,7 +96,21 @@ def terms(history: History, knobs: Sequence[str], units: Mapping[str, str]) -> F
     ]  # fmt: skip
     kinds = {units.get(name, "nats") for name in shown if name != "loss"} or {"nats"}
     unit = ", ".join(sorted(kinds))
-    return figures.figure(traces, "Loss and its terms, mean per image", "step", unit, **marks(history))  # fmt: skip
+    layout = figures.legend_below([trace["name"] for trace in traces])
+    said = changes(history)
+    marked = figures.marks(said, x[0], x[-1])
+    if len(marked["annotations"]) < len(said):
+        traces.append(_told(said, x, summed(lines, "loss")))
+    return figures.figure(traces, "Loss and its terms, mean per image", "step", unit, **layout, **marked)
+
+
+def _told(said: Sequence[tuple[float, str, str]], x: np.ndarray, loss: np.ndarray) -> dict[str, Any]:
+    """Points on the curve of the loss where something changed: pointed at, they have the words that found no room."""
+    steps = np.array([step for step, _, _ in said])
+    point = {"color": figures.GREY, "size": 6, "symbol": "diamond"}
+    return figures.line(steps, np.interp(steps, x, loss), "", figures.GREY, mode="markers", marker=point,
+                        text=[words for _, words, _ in said], hovertemplate="%{text}<extra></extra>",
+                        showlegend=False)  # fmt: skip
 
 
 def _titled(name: str, lines: History) -> str:
@@ -130,15 +145,21 @@ def per_dimension(history: History) -> Figure | None:
 
 
 def compared(histories: Mapping[str, History], name: str, unit: str) -> Figure:
-    """One measure of several trainings against the step."""
-    traces = []
+    """One measure of several trainings against the step, and what was changed, where that is still told apart."""
+    traces: list[dict[str, Any]] = []
+    said: list[tuple[float, str, str]] = []
     for i, (run, history) in enumerate(histories.items()):
         lines = [line for line in measures(history) if name in line]
         colour = COLOURS[i % len(COLOURS)]
         style = {"color": colour, "width": 2, "dash": DASHES[i // len(COLOURS) % 4]}
         x = np.array([line["step"] for line in lines])
         traces.append(figures.line(*thinned(x, summed(lines, name)), run, colour, line=style))
-    return figures.figure(traces, f"{name}, mean per image", "step", unit, showlegend=True)
+        said += changes(history, colour)
+    layout = figures.legend_below(list(histories))
+    if said and len(histories) <= MARKED:
+        steps = [line["step"] for history in histories.values() for line in measures(history)]
+        layout |= figures.marks(said, min(steps), max(steps))
+    return figures.figure(traces, f"{name}, mean per image", "step", unit, showlegend=True, **layout)
 
 
 def pace(history: History, batch: int, steps: int) -> tuple[int, float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ CLASSES = (BLUE, ORANGE, VERMILION, SKY, "#009E73", "#CC79A7", "#C01830", "#30D8
 AMOUNTS = ("#00224E", "#123570", "#3B496C", "#575D6D", "#707173", "#8A8678", "#A59C74", "#C3B369", "#E1CC55",
            "#FEE838")  # fmt: skip  # cividis (Nuñez et al. 2018), evenly spaced
 HEIGHT = 320  # px
+NARROW, LETTER, SIGN, ROW = 290, 7, 45, 19  # px, about: a plot on a phone, a letter, a legend's line, its row
+ROWS = 3  # of words at the top of a plot
+GREY = "#888"
 MOST = 24  # classes that a figure of bars shows
 CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 
@@ -45,6 +49,36 @@ def figure(traces: Sequence[dict[str, Any]], title: str, x: str, y: str, **layou
             **layout,
         },
     )
+
+
+def legend_below(names: Sequence[str]) -> dict[str, Any]:
+    """For the layout of a figure with these curves: a legend under the title of the axis, and a height that leaves the
+    plot its own on a phone; in a wide window, where the legend has fewer rows, the plot is the higher for it.
+    """
+    beside = max(1, NARROW // (SIGN + LETTER * max(map(len, names), default=0)))
+    more = ROW * (math.ceil(len(names) / beside) - 1)
+    below = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom", "maxheight": 0.8}
+    return {"height": HEIGHT + more, "legend": below}
+
+
+def marks(said: Sequence[tuple[float, str, str]], low: float, high: float) -> dict[str, Any]:
+    """For the layout of a figure whose x goes from `low` to `high`: a vertical line at each place, with its words. They
+    stand only where no other ones are, the last ones first, as wide as they are on a phone.
+    """
+    rows: list[list[tuple[float, float]]] = [[] for _ in range(ROWS)]
+    label = {"yref": "paper", "y": 1, "yanchor": "top", "showarrow": False}
+    shapes, notes = [], []
+    for x, words, colour in sorted(said, key=lambda mark: -mark[0]):
+        shapes.append({"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x,
+                       "line": {"width": 1, "dash": "dot", "color": colour}})  # fmt: skip
+        wide = LETTER * (len(words) + 1) / NARROW * (high - low)
+        side, left = ("left", x) if x + wide <= high else ("right", x - wide)
+        free = (i for i, row in enumerate(rows) if all(left >= end or left + wide <= start for start, end in row))
+        if (row := next(free, None)) is not None:
+            rows[row].append((left, left + wide))
+            notes.append({**label, "x": x, "text": words, "xanchor": side, "yshift": -14 * row,
+                          "font": {"size": 11}})  # fmt: skip
+    return {"shapes": shapes[::-1], "annotations": notes[::-1]}
 
 
 def line(x: np.ndarray, y: np.ndarray, name: str, color: str, **more: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trainer import Options
 
 CHOICE, TOGGLE, WHOLE, REAL, WIDTHS, TEXT = "choice", "toggle", "whole", "real", "widths", "text"
+TURNS = 3  # of a knob, that are all said
 _KINDS = {bool: TOGGLE, int: WHOLE, float: REAL}
 
 
@@ -94,6 +95,16 @@ def differing(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, s
     names = list(dict.fromkeys(option for values in options.values() for option in values))
     table = {option: {name: _said(values, option) for name, values in options.items()} for option in names}
     return {option: row for option, row in table.items() if len(set(row.values())) > 1}
+
+
+def turned(options: Mapping[str, Any], later: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The options with what some of them were turned to `later`: "4, then 3", and of many turns the last."""
+    said = dict(options)
+    for name, values in later.items():
+        steps = [f"{value:g}" for value in (values if len(values) <= TURNS else values[-1:])]
+        first = f"{options[name]:g}" if isinstance(options.get(name), int | float) else _said(options, name)
+        said[name] = ", then ".join([first, *(["…"] if len(values) > TURNS else []), *steps])
+    return said
 
 
 def _said(values: Mapping[str, Any], option: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import trainer
 from explorer import processes
-from explorer.job import Job, known_as, read
+from explorer.job import RUNNING, WAITING, Job, known_as, read
 from trainer import Checkpoint
 
 PACKAGE = Path(__file__).parent.parent
@@ -37,6 +37,23 @@ def jobs() -> list[Job]:
     ]
     found += [Job(str(path), trainer.waits_for(path) or "") for path in others]
     return sorted(found, key=lambda job: -job.begun)
+
+
+def under_way() -> dict[str, str]:
+    """The name and the state of each that lives: what trains, then those that wait, in the order of their line, then
+    all others.
+    """
+    lives = [(job, job.state()) for job in jobs() if job.is_alive()]
+    lines = {device: trainer.waiting(device) for device in sorted({job.device for job, _ in lives})}
+    ahead = [folder for line in lines.values() for folder in line]
+
+    def place(found: tuple[Job, str]) -> tuple[int, int]:
+        job, state = found
+        if state == WAITING and job.folder in ahead:
+            return 1, ahead.index(job.folder)
+        return (0 if state == RUNNING else 2), 0
+
+    return {job.name: state for job, state in sorted(lives, key=place)}
 
 
 def _described() -> list[Job]:

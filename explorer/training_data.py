@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer import Images
 
 OWN = "a folder or file of yours"
+USUAL = "digits"  # small, and on every machine: scikit-learn brings it
 LOOK = 8  # images of the data that are shown
 ENTRIES = 20_000  # files and folders of a person's own set that are asked when they were written; about 0.1 s
 
@@ -47,7 +48,8 @@ def choose() -> Chosen | None:
     """What is chosen; None until there is something."""
     side = None
     names = [*trainer.data_names(), OWN]
-    here = next(name for name in names if name == OWN or trainer.data_is_here(name))
+    first = [USUAL, *names] if USUAL in names else names
+    here = next(name for name in first if name == OWN or trainer.data_is_here(name))
     name = st.selectbox("Data", names, **kept("data", here), help="The images to train on")
     if name == OWN:
         path = st.text_input(

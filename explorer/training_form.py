@@ -176,7 +176,7 @@ def _estimate(
 def _time(seconds: float | None) -> str:
     """How long a training will take, from steps on the CPU; a GPU is left to those that train."""
     if seconds is None:
-        return "one pass over the data"
+        return "fitted by passes over the data, without steps: not timed"
     place = str(trainer.choose_device())
     said = f"about {curves.duration(seconds)}"
     return (

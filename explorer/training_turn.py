@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
     from trainer import Checkpoint, LatentModel
 
 
+STAYS = 15.0  # seconds in which the page, which is drawn anew by itself, keeps saying what was ended
+EVERY = 1.5  # seconds between two looks at the line
+EARLY = {WAITING: "was taken out of the line", STARTING: "was stopped while it was starting, before its first step"}
 ELSEWHERE = "It was not started from a page: end it where it was, with Ctrl-C"
 
 
 def undone() -> None:
-    """Why the last button did nothing, if so."""
+    """Why the last button did nothing, if so; or what it ended that would leave no trace on the page."""
     if problem := st.session_state.pop("undone", ""):
         st.error(literal(f"That could not be done: {problem}"))
+    said, when = st.session_state.get("ended", ("", 0.0))
+    if said and time.monotonic() - when < STAYS:
+        st.info(literal(said))
 
 
 def act(job: Job, state: str) -> None:
@@ -32,8 +39,8 @@ def act(job: Job, state: str) -> None:
     ours = job.runs()
     if state == WAITING:
         with st.container(horizontal=True):
-            st.button("Earlier", on_click=tried, args=(ending.move_up, job), icon=":material/arrow_upward:",
-                      help="One place earlier in the line")  # fmt: skip
+            with st.container(width="content"):
+                _earlier(job)
             st.button("Cancel", on_click=tried, args=(ending.cancel, job), icon=":material/close:", disabled=not ours,
                       help="Out of the line; nothing that was trained is lost" if ours else ELSEWHERE)  # fmt: skip
     elif state in (STARTING, RUNNING):
@@ -44,12 +51,24 @@ def act(job: Job, state: str) -> None:
         )
 
 
+@st.fragment(run_every=EVERY)  # the line moves on while nobody touches the page
+def _earlier(job: Job) -> None:
+    if st.button("Earlier", on_click=tried, args=(ending.move_up, job), icon=":material/arrow_upward:",
+                 disabled=job.folder not in trainer.waiting(job.device)[1:],
+                 help="One place earlier in the line"):  # fmt: skip
+        st.rerun()  # the place in the line, and why it could not be done, are said elsewhere
+
+
 def tried(what: Callable[[Job], None], job: Job) -> None:
-    """Do it; why it could not be is said when the page is drawn next."""
+    """Do it; why it could not be is said when the page is drawn next, and so is what it ended before its first step."""
+    before = job.state()
     try:
         what(job)
     except OSError as error:
         st.session_state["undone"] = str(error)
+        return
+    if what is not ending.move_up and before in EARLY and not job.is_alive():
+        st.session_state["ended"] = (f"The training “{job.name}” {EARLY[before]}.", time.monotonic())
 
 
 def built(checkpoint: Checkpoint) -> LatentModel | None:
@@ -106,14 +125,17 @@ def show(job: Job, checkpoint: Checkpoint) -> None:
     if problem := st.session_state.pop("said", ""):
         st.error(literal(f"That was not sent to the training: {problem}"))
     answered, ends = sum("order" in line for line in history), bounds(checkpoint)
+    # a new field pushes the one that it replaces on, which stays until all below it is drawn: each has a place of its
+    # own, that shows the first thing in it
+    st.html('<style>[class*="st-key-knob-"] > * ~ * { display: none; }</style>')
     with st.container(horizontal=True):
         for name, value in standing(checkpoint, history).items():
             # a field is a new one whenever what it stands at changes, or an order was answered, from wherever it came
             key = f"turn/{job.folder}/{job.begun}/{name}/{value}/{answered}"
             low, high = ends.get(name, (0.0, None))
             low, high = min(low, value), None if high is None else max(high, value)  # it may stand outside, by rounding
-            st.number_input(
-                "learning rate" if name == "rate" else name, low, high, float(value), key=key, format="%.6g", width=150,
+            st.container(width=150, key=f"knob/{name}").number_input(
+                "learning rate" if name == "rate" else name, low, high, float(value), key=key, format="%.6g",
                 step=float(value or 1) / 10, on_change=_send, args=(job, name, key, float(value)),
                 help="What it stands at; another value counts from the next step",
             )  # fmt: skip

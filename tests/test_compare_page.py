@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 import trainer
+from explorer import compare_curves
 from trainer import evaluation
 
 
@@ -39,6 +40,12 @@ def opened(**asked: str) -> AppTest:
     app.run()
     assert not app.exception
     return app
+
+
+def save_options(folder: Path, model: str, **options: Any) -> None:
+    save_config(folder, model, {})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "options": options}))
 
 
 def said(app: AppTest) -> str:
@@ -155,6 +162,40 @@ def test_only_the_histories_that_are_chosen_are_read(places: Path, monkeypatch: 
     assert "odd/history.jsonl, line 1" in said(app) and len(app.get("plotly_chart")) == 1
 
 
+def test_a_training_that_was_steered_says_to_what(places: Path) -> None:
+    for name in ("one", "two", "three"):
+        save_options(places / "checkpoints" / name, "beta_vae", beta=4.0)
+        lines: list[dict[str, Any]] = [{"step": 1, "loss": 1.0, "beta": 4.0}]
+        lines += [{"step": 2, "changed": {"beta": 3.0}}, {"step": 3, "loss": 1.0, "beta": 3.0}] * (name == "two")
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (places / "checkpoints" / name / "history.jsonl").write_text(text)
+    app = opened(by="Curves")
+    app.multiselect(key="runs").set_value(["one", "two"]).run()
+    (table,) = app.dataframe
+    assert table.value.to_dict("records") == [{"option": "beta", "one": "4.0", "two": "4, then 3"}]
+    assert "different objectives" in said(app) and "two, after step 2: beta = 3" in said(app)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["title"]["text"] == "nats" and len(figure["layout"]["shapes"]) == 1
+    app.selectbox(key="measure").set_value("beta").run()
+    assert "different objectives" not in said(app)
+    assert json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]["yaxis"]["title"]["text"] == "value"
+    app.multiselect(key="runs").set_value(["one", "three"]).run()
+    app.selectbox(key="measure").set_value("loss").run()
+    assert "different objectives" not in said(app)
+
+
+@pytest.mark.parametrize(("model", "options", "name", "unit"), [
+    ("autoencoder", {}, "loss", "squared distance"),
+    ("vq_vae", {}, "reconstruction", "squared distance"),
+    ("vq_vae", {"likelihood": "bernoulli"}, "loss", "nats"),
+    ("vq_vae", {}, "perplexity", "codes"),
+    ("tc_vae", {}, "extra/total_correlation", "nats"),
+])  # fmt: skip
+def test_a_measure_has_its_unit(model: str, options: dict[str, Any], name: str, unit: str, tmp_path: Path) -> None:
+    save_options(tmp_path / "some", model, **options)
+    assert compare_curves._unit(trainer.describe_running(tmp_path / "some"), name) == unit
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_plane_is_of_one_likelihood() -> None:
     app = opened(by="Rate and distortion")
@@ -173,6 +214,17 @@ def test_an_address_names_the_two_sides() -> None:
     assert app.number_input(key="seed").value == 5
     assert list(app.dataframe[0].value)[1:3] == ["ELBO, net", "ELBO, few"]
     assert "do not compare" in said(app) and "Samples of few" in said(app)
+
+
+def test_a_link_to_what_cannot_be_shown_says_so(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    shutil.copytree(folder, tmp_path / "c")
+    save_config(tmp_path / "c" / "begun", "vae", {})
+    (tmp_path / "c" / "begun" / "model.safetensors").unlink()
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "c"))
+    app = opened(by="Side by side", one="no_such", other="begun")
+    first, second = (warning.value.replace("\\", "") for warning in app.warning)
+    assert first.startswith("There is no training “no_such”") and second.startswith("“begun” has no weights yet")
+    assert not opened(by="Side by side", one="few", other="more").warning
 
 
 @pytest.mark.usefixtures("folder")

@@ -12,7 +12,7 @@ import streamlit as st
 from configured import save_config
 
 import trainer
-from explorer import curves, films, live, run, training_watch
+from explorer import curves, figures, films, live, run, training_watch
 from explorer.job import ENDING, RUNNING, Job
 
 HISTORY: list[dict[str, Any]] = [
@@ -57,6 +57,34 @@ def test_curves_are_of_the_measures_and_marks_of_the_changes() -> None:
     assert curves.pace(untimed, 32, 40) == (20, 320.0, 2.0)
     both = curves.compared({"a": HISTORY, "b": HISTORY[3:]}, "beta", "nats")
     assert [list(trace.y) for trace in both.data] == [[1, 2], [2]]
+
+
+def test_words_of_changes_do_not_lie_on_one_another() -> None:
+    close = [{"step": step, "changed": {"beta": float(step)}} for step in range(100, 110)]
+    history = [{"step": 1, "loss": 9.0}, *close, {"step": 1001, "loss": 5.0}, {"step": 1001, "stopped": True}]
+    figure = curves.terms(history, [], {})
+    assert len(figure.layout.shapes) == 11  # each line stays
+    notes = [(note.text, note.yshift, note.xanchor) for note in figure.layout.annotations]
+    assert notes == [
+        ("beta = 107", -28, "left"), ("beta = 108", -14, "left"), ("beta = 109", 0, "left"), ("stopped", 0, "right"),
+    ]  # fmt: skip
+    told = figure.data[-1]
+    assert "beta = 100" in told.text and len(told.x) == 11 and told.y[0] == pytest.approx(9 - 4 * 99 / 1000)
+    assert len(curves.terms(HISTORY, ["beta"], {}).data) == 2  # where all have room, no more is drawn
+
+
+def test_the_plot_keeps_its_height_under_many_curves() -> None:
+    heights, legends = [], []
+    for count in (1, 7, 20):
+        layout = curves.compared({f"a-run-of-digits-{i}": HISTORY for i in range(count)}, "loss", "nats").layout
+        heights.append(layout.height)
+        legends.append((layout.legend.yref, layout.legend.yanchor, layout.legend.y))
+        assert (len(layout.shapes) > 0) == (count <= 2)
+    one, seven, twenty = heights
+    assert one == figures.HEIGHT and one < seven < twenty and twenty - one >= 9 * figures.ROW
+    assert set(legends) == {("container", "bottom", 0)}
+    both = curves.compared({"a": HISTORY, "b": HISTORY}, "loss", "nats").layout
+    assert [shape.line.color for shape in both.shapes[:2]] == list(curves.COLOURS[1::-1])
 
 
 def test_what_is_being_measured_has_no_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,18 @@ def test_what_a_terminal_measures_is_not_said_to_train(places: Path, monkeypatch
     assert jobs.jobs() == []
 
 
+def test_what_is_under_way_comes_as_its_turn_does(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"new": WAITING, "begins": STARTING, "next": WAITING, "runs": RUNNING}
+    found = [Job(f"/{name}", "cpu") for name in states]
+    monkeypatch.setattr(jobs, "jobs", lambda: found)
+    monkeypatch.setattr(Job, "is_alive", lambda job: True)
+    monkeypatch.setattr(Job, "state", lambda job: states[job.name])
+    monkeypatch.setattr(trainer, "waiting", lambda device: ["/next", "/new"])
+    assert list(jobs.under_way().items()) == [
+        ("runs", RUNNING), ("next", WAITING), ("new", WAITING), ("begins", STARTING),
+    ]  # fmt: skip
+
+
 def test_two_folders_of_checkpoints_share_a_name(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = jobs.start("same", "pca", {"data": "digits"}, device="cpu")
     reaches(first, FINISHED)

@@ -19,6 +19,10 @@ from explorer import jobs
 from explorer.job import DIED
 from trainer import lock
 
+COUNT_FIELDS = """new MutationObserver(() => {
+    const fields = [...document.querySelectorAll("[class*=st-key-turn-] input[aria-label=beta]")];
+    window.most = Math.max(window.most || 0, fields.filter(field => field.offsetWidth).length);
+}).observe(document.body, {childList: true, subtree: true})"""
 STARTS = 90_000  # ms that a process is given to load all that it needs
 
 
@@ -98,10 +102,12 @@ def test_train_turn_stop_go_on_and_explore(page: Page, empty_app: str, places: P
     other = page.context.browser.new_page()  # type: ignore[union-attr]
     other.goto(f"{empty_app}/train")
     expect(other.get_by_text(re.compile(r"mine.* is training: step"))).to_be_visible()
+    page.evaluate(COUNT_FIELDS)
     set_number(page, "beta", "8.5")
     for window in (page, other):
         expect(window.get_by_text(re.compile(r"After step [\d,]+: beta = 8.5"))).to_be_visible()
         expect(window.get_by_role("spinbutton", name="beta", exact=True).last).to_have_value("8.5")
+    assert page.evaluate("window.most") == 1  # never the old field beside the new one
 
     page.get_by_role("button", name="Stop", exact=True).click()
     for window in (page, other):

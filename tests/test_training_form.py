@@ -86,6 +86,13 @@ def test_the_form_begins_with_the_model_that_most_others_build_on(places: Path) 
     assert next(box for box in page.selectbox if box.label == "Model").value == "vae"
 
 
+def test_the_form_begins_with_the_data_that_is_always_here(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "data_is_here", lambda name: True)
+    page = AppTest.from_function(form_of_a_training, default_timeout=60).run()
+    assert not page.exception
+    assert next(box for box in page.selectbox if box.label == "Data").value == "digits"
+
+
 def test_a_size_is_looked_at_before_the_start(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = form_of(size=10_000_000)
     assert "does not fit data set" in page.error[0].value and not starts(page)
@@ -123,4 +130,4 @@ def test_a_model_that_cannot_be_tried_is_said(
 def test_the_time_says_of_which_device_it_is(device: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "choose_device", lambda: device)
     assert training_form._time(200.0) == said
-    assert training_form._time(None) == "one pass over the data"
+    assert training_form._time(None) == "fitted by passes over the data, without steps: not timed"

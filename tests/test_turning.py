@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import trainer
 from explorer import form, training_turn
-from explorer.job import Job
+from explorer.job import RUNNING, STARTING, WAITING, Job
 from trainer import checkpoint, control, lock, models
 
 
@@ -148,6 +148,35 @@ def test_measures_show_what_a_schedule_does_not_turn(folder: Path) -> None:
     answer(folder, loss=1.0, beta=4.0, capacity=9.0)
     assert values(one) == {"beta": 4.0, "learning rate": 1e-3}
     assert checkpoint.describe(folder).config.options["beta"] == 3.0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_only_what_is_not_the_next_can_be_moved_up(place: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["another"]
+    line.insert(place, str(folder))
+    monkeypatch.setattr(trainer, "waiting", lambda device: line)
+    earlier, cancel = opened(folder).button
+    assert (earlier.label, cancel.label) == ("Earlier", "Cancel") and earlier.disabled == (place == 0)
+
+
+@pytest.mark.parametrize(("state", "words"), [(WAITING, "out of the line"), (STARTING, "before its first step")])
+def test_what_was_ended_before_it_ran_is_said(
+    state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, tuple[str, float]] = {}
+    monkeypatch.setattr(st, "session_state", fields)
+    monkeypatch.setattr(Job, "state", lambda job: state)
+    job = Job(str(tmp_path / "mine"))
+    training_turn.tried(lambda job: None, job)
+    said: list[str] = []
+    monkeypatch.setattr(st, "info", said.append)
+    training_turn.undone()
+    training_turn.undone()  # the page is drawn anew by itself, and still says it
+    assert len(said) == 2 and "“mine”" in said[1] and words in said[1]
+    del fields["ended"]
+    monkeypatch.setattr(Job, "state", lambda job: RUNNING)
+    training_turn.tried(lambda job: None, job)
+    assert not fields  # the page shows a training that was stopped
 
 
 def test_a_training_of_a_terminal_can_be_stopped_once_it_reads(folder: Path) -> None:

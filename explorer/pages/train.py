@@ -29,6 +29,7 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
 
 
 def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
+    training_turn.undone()  # first, since what was ended may have been all that was here
     known = {job.name: job for job in jobs.jobs()}
     saved = {checkpoint.name: checkpoint for checkpoint in found}
     names = list(dict.fromkeys([*known, *saved]))
@@ -44,7 +45,6 @@ def _watch(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     living = {other for other, state in states.items() if state in ALIVE}
     st.fragment(_others, run_every=training_watch.EVERY)(name, living)
     job, checkpoint = known.get(name), saved.get(name)
-    training_turn.undone()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if job and states[name] in ALIVE:
             training_turn.act(job, states[name])
@@ -76,7 +76,7 @@ def _others(name: str, living: set[str]) -> None:
     """What else is under way: a line for as long as anything was when the page was drawn, so that nothing moves when
     that ends. What another window or a terminal begins meanwhile draws the page anew.
     """
-    now = {job.name: job.state() for job in jobs.jobs() if job.is_alive()}
+    now = jobs.under_way()
     if now.keys() - living:
         st.rerun()
     if living:
