@@ -23,7 +23,7 @@ def follow_address(run: Run) -> None:
     """
     key = key_of(run)
     known: Start | None = st.session_state.get(key)
-    asked = st.query_params.to_dict()
+    asked = _asked()
     if known is None or (asked.get("checkpoint") == run.checkpoint.name and asked != st.session_state.get("address")):
         st.session_state[key] = _from_address(run, asked, known.revision + 1 if known else 0)
 
@@ -142,7 +142,7 @@ def codes_asked(run: Run, part: str) -> np.ndarray | None:
     """The grid of codes (h, w) that the address names, unless this session wrote it there. Raises ValueError unless it
     is one of this checkpoint.
     """
-    asked = st.query_params.to_dict()
+    asked = _asked()
     if asked == st.session_state.get("address") or asked.get("checkpoint") != run.checkpoint.name or part not in asked:
         return None
     texts, grid = asked[part].split(","), run.codes[part]
@@ -153,9 +153,34 @@ def codes_asked(run: Run, part: str) -> np.ndarray | None:
     return np.array(texts, np.int64).reshape(grid.h, grid.w)
 
 
+def keep_links() -> None:
+    """On a page of links: the next one's address stays as it came, though it says less than is then shown, until
+    something else is shown. What is added would be one step more for the browser's Back.
+    """
+    st.session_state["address"] = {}
+
+
+def _asked() -> dict[str, str]:
+    """What the address says, or the view that was shown at it, where it was kept as it came."""
+    asked = st.query_params.to_dict()
+    if st.session_state.get("address") == {}:  # the link is followed for itself
+        return asked
+    found: dict[str, str] = st.session_state.get("kept", {}).get(_entry(asked), asked)
+    return found
+
+
+def _entry(asked: dict[str, str]) -> tuple[object, ...]:
+    """A page and its address, which two pages may have alike."""
+    return (st.session_state.get("page"), *sorted(asked.items()))
+
+
 def say_where(view: dict[str, str]) -> None:
     """Put a view into the address, as an entry of the browser's history if it is another one."""
-    if st.query_params.to_dict() != view:
+    asked = st.query_params.to_dict()
+    part = "checkpoint" in asked and asked.items() < view.items()
+    if part and st.session_state.get("address") == {}:
+        st.session_state.setdefault("kept", {})[_entry(asked)] = view
+    elif _asked() != view:
         st.query_params.from_dict(view)
     st.session_state["address"] = view
     st.session_state["asked"] = view["checkpoint"]
@@ -169,7 +194,7 @@ def follow_settings(run: Run, widgets: Widgets) -> None:
     """In a whole run of the page, before its widgets: set them as the address says, unless this session wrote it there.
     What it gets wrong is a sentence, and leaves a widget as it was.
     """
-    asked = st.query_params.to_dict()
+    asked = _asked()
     if asked.get("checkpoint") != run.checkpoint.name:
         st.session_state.pop("left out", None)
         return

@@ -26,7 +26,7 @@ from explorer.run import kept
 if TYPE_CHECKING:
     from trainer import Images
 
-SPLITS: dict[clouds.Split, str] = {"train": "Training images", "test": "Test images"}
+SPLITS: dict[clouds.Split, str] = {"train": "Training", "test": "Test"}
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,23 @@ def points(run: Run) -> tuple[Cloud, str]:
     """The points that a person chose, and a name that no others have."""
     digest = run.checkpoint.digest
     if not run.images_are_here:
-        st.caption(f"{literal(run.fetching)} Decodes stand for images.")
+        st.caption(f"{literal(run.fetching)} Decodes stand for {run.kind}s.")
         return _shipped(run)
-    split = st.selectbox("Images", list(SPLITS), format_func=SPLITS.__getitem__, key=f"map/split/{digest}",
-                         help="Which of the model's data are shown")  # fmt: skip
+    split = st.selectbox(
+        f"{run.kind.capitalize()}s", list(SPLITS), format_func=lambda split: f"{SPLITS[split]} {run.kind}s",
+        key=f"map/split/{digest}", help="Which of the model's data are shown",
+    )  # fmt: skip
     try:
         images = _images(run, split)
     except (ValueError, OSError) as error:
         st.error(
-            literal(f"These images cannot be read, so the points that the checkpoint came with are shown: {error}")
+            literal(f"These {run.kind}s cannot be read, so the points that the checkpoint came with are shown: {error}")
         )
         return _shipped(run)
     offered = clouds.counts(len(images))
     count = st.selectbox(
         "Points", offered, format_func="{:,}".format, key=f"map/count/{digest}/{split}",
-        help=f"The first of {len(images):,} images",
+        help=f"The first of {len(images):,} {run.kind}s",
     )  # fmt: skip
     name = f"{digest}/{split}/{count}"
     return kept(lambda: _encoded(run, images, split, count), "cloud", name), name
@@ -95,7 +97,7 @@ def _encoded(run: Run, images: Images, split: clouds.Split, count: int) -> Cloud
         if took > 0.5:
             left = took * (count - done) / done
             stop = ". Choose fewer points to stop" if left > 10 else ""
-            place.progress(done / count, f"Encoding: {done:,} of {count:,} images, {left:.0f} s left{stop}")
+            place.progress(done / count, f"Encoding: {done:,} of {count:,} {run.kind}s, {left:.0f} s left{stop}")
 
     found = clouds.from_images(run, images, split, count, tell)
     place.empty()
@@ -114,7 +116,7 @@ def packet(shown: Shown, colour: str, behind: bool) -> bytes:
         room = canvas.room_for_thumbnails(len(cloud))
         column = cloud.columns.get(colour)
         about = (
-            f"Map of {len(cloud):,} {cloud.split} images by {shown.projected.title}"
+            f"Map of {len(cloud):,} {cloud.split} {cloud.run.kind}s by {shown.projected.title}"
             + (f", coloured by {column.label}" if column else "")
             + ". Arrow keys move, plus and minus zoom, 0 shows all, Enter chooses the point in the middle, "
             "Escape selects nothing."
@@ -186,8 +188,9 @@ def selected_of(run: Run) -> tuple[Cloud, Selected] | None:
 def query_box(shown: Shown) -> None:
     """A selection by what is known of the points."""
     names = [name for name in shown.cloud.columns if name not in shown.cloud.dims]
+    emptied = st.session_state.get("map/emptied", 0)
     text = st.text_input(
-        "Select by a query", key=f"map/query/{shown.points}", placeholder=_example(shown.cloud),
+        "Select by a query", key=f"map/query/{emptied}/{shown.points}", placeholder=_example(shown.cloud),
         help=f"Compare with =, !=, <, >, <=, >= or “in top 1 %”; join with and, or, not. There are "
         f"{', '.join([*names, *shown.cloud.dims[:1]])} …",
     )  # fmt: skip
@@ -209,6 +212,12 @@ def query_box(shown: Shown) -> None:
         select(Selected(shown.points, mask, _asked_for(text)))
 
 
+def _empty_query() -> None:
+    """A box without the query whose selection gives way to another one, so that it can be asked again."""
+    st.session_state.pop("map/asked", None)
+    st.session_state["map/emptied"] = st.session_state.get("map/emptied", 0) + 1
+
+
 def _asked_for(text: str) -> str:
     return f"Selected by: {text}"
 
@@ -226,6 +235,7 @@ def take(shown: Shown, chosen: Chosen) -> bool:
     if st.session_state.get("map/number") == chosen.number:
         return False
     st.session_state["map/number"] = chosen.number
+    _empty_query()
     mask = shown.selected(chosen)
     row = chosen.point if chosen.kind == "point" else -1
     select(None if mask is None else Selected(shown.points, mask, f"Drawn around on {shown.projected.title}", row))

@@ -38,7 +38,8 @@ def between(run: Run, left: st.delta_generator.DeltaGenerator, one: Understood, 
     """The scrubber of one kind of path, and all kinds under it."""
     kind = left.radio("Path", list(KINDS), captions=list(KINDS.values()), help="How to get there",
                       key=f"paths/kind/{st.session_state.get('paths/cancelled', 0)}")  # fmt: skip
-    every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind)
+    place = left.empty()  # beside the choice, where a bar moves nothing
+    every = _routes(run, routes.point_of(run, one.latent), routes.point_of(run, other.latent), kind, place)
     route = next((route for route in every if route.kind == kind), every[0])  # until the slow one is found
     key = f"{route.kind}/{hash((str(one.latent), str(other.latent)))}"
     note = f"{route.length:.1f} moved in all"
@@ -108,9 +109,9 @@ def _chosen_attribute(run: Run, left: st.delta_generator.DeltaGenerator) -> tupl
         return None
 
 
-def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
+def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str, place: st.delta_generator.DeltaGenerator) -> list[Route]:
     """The paths of all kinds, each computed once for two ends; the slow one only where it is the `kind` wanted, and
-    then it is there once it is found.
+    then it is there once it is found. Until then `place` says how far it is.
     """
     wanted = (run.checkpoint.digest, a.tobytes(), b.tobytes())
     known, found = st.session_state.get("paths/routes", (None, {}))
@@ -122,7 +123,6 @@ def _routes(run: Run, a: np.ndarray, b: np.ndarray, kind: str) -> list[Route]:
         search.close()
         del st.session_state["paths/search"]
         search = None
-    place = st.empty()  # also where no search is followed: what comes below it keeps its place
     if kind == METRIC and METRIC not in found:
         if search is None:
             search = Search(run, a, b)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from scripts import open_at
+from scripts import open_at, page_of
 from streamlit.testing.v1 import AppTest
 
 import trainer
@@ -227,6 +227,21 @@ def test_samples_promise_what_the_model_has(name: str, caption: str, settings: s
     app = open_at("samples", name)
     assert app.caption[0].value == caption
     assert app.query_params.keys() == {"checkpoint", "count", "seed"} | settings
+
+
+def test_an_address_from_a_page_of_links_stays_as_it_came_until_something_is_chosen() -> None:
+    """And the browser's way back to it leads to what was shown there."""
+    app = AppTest.from_function(page_of, args=("samples", "vae-digits"), default_timeout=60)
+    app.session_state["address"] = {}  # a page of links was here
+    app.query_params["checkpoint"] = "vae-digits"
+    app.run().run()
+    assert app.query_params == {"checkpoint": "vae-digits"} and app.number_input[0].value == 0
+    app.number_input[0].set_value(7).run()
+    assert app.query_params["seed"] == "7" and app.query_params["temperature"] == "1"
+    for name in ("count", "seed", "show", "temperature"):
+        del app.query_params[name]
+    app.run()
+    assert app.query_params == {"checkpoint": "vae-digits"} and app.number_input[0].value == 0
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

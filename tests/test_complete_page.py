@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from commandline import call
 from conftest import ROOT
 from PIL import Image
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
 import trainer
-from explorer import completing
+from explorer import completing, progress
 from explorer.opened import Run
+from explorer.run import _shelf
 
 IMAGES = "[data-testid=stImage] img"  # the preview beside the page, what is seen, mean, spread, eight completions
 
@@ -119,6 +122,16 @@ def test_the_page_offers_to_train_a_partial_encoder_and_then_uses_it(places: Pat
     page.run()
     assert not page.exception and not any(button.key == "stage/start" for button in page.button)
     assert any("Proposed by the partial encoder" in caption.value for caption in page.caption)
+
+
+def test_the_bar_stands_with_the_controls_where_it_moves_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "shown", lambda *_: (st.text("the bar"), iter)[1])
+    _shelf.clear()
+    page = AppTest.from_function(page_of, args=(str(ROOT / "checkpoints/vae-digits"),), default_timeout=120).run()
+    seed = next(field for field in page.number_input if field.label == "Seed")
+    assert not page.exception
+    blocks = [list(each.children.values()) for each in page.main if isinstance(each, Block)]
+    assert any(seed in block and page.text[0] in block for block in blocks)
 
 
 def test_what_it_does_not_fit_is_told_apart(quadrant: Path) -> None:

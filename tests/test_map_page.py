@@ -101,6 +101,21 @@ def test_queries_select_and_say_what_is_wrong() -> None:
     assert "No point is like that" in page.warning[0].value
 
 
+@pytest.mark.parametrize("kind", ["none", "point"])
+def test_a_query_can_be_asked_again_after_another_selection(kind: str) -> None:
+    page = opened(trainer.root() / "vae-digits")
+    query(page, "class = 9")
+    head = header(page)
+    message = {"revision": head["revision"], "kind": kind, "number": 1, "point": 5 if kind == "point" else -1}
+    page.session_state[head["key"]] = {"chosen": message}
+    page.run()
+    assert " selected" not in text_of(page)
+    (box,) = (field for field in page.text_input if field.label == "Select by a query")
+    assert box.value == ""
+    query(page, "class = 9")
+    assert " selected" in text_of(page)
+
+
 def test_a_lasso_selects_and_a_click_shows_neighbours() -> None:
     page = opened(trainer.root() / "vae-digits")
     head = header(page)
@@ -257,6 +272,11 @@ def test_of_waveforms_a_map_says_so(tmp_path: Path) -> None:
     page = opened(tmp_path / "waves")
     assert "Each point is a waveform" in text_of(page) and "their waveforms appear here" in text_of(page)
     head = header(page)
+    said = [head["about"], head["empty"], head["noun"], head["kind"]]
+    assert all("waveform" in each and "image" not in each for each in said)
+    assert next(box for box in page.selectbox if box.label == "Waveforms").options == [
+        "Training waveforms", "Test waveforms"
+    ]  # fmt: skip
     message = {"revision": head["revision"], "kind": "point", "number": 1, "point": 5}
     page.session_state[head["key"]] = {"chosen": message}
     page.run()

@@ -208,8 +208,14 @@ def test_the_search_for_the_shortest_path_is_cancelled(page: Page, tmp_path: Pat
     with served(tmp_path, command, PYTHONPATH=str(ROOT)) as url:
         page.goto(f"{url}/paths?checkpoint=vae-digits")
         page.wait_for_selector(READY, timeout=90_000)
-        page.get_by_text("Shortest on screen").click()
+        expect(page.get_by_text("Through the data: the images move")).to_have_count(1)
+        places = [page.locator(READY), page.get_by_text("Straight: the images move")]
+        choice = page.get_by_text("Shortest on screen")
+        choice.scroll_into_view_if_needed()
+        before = [place.bounding_box() for place in places]
+        choice.click()
         expect(page.get_by_text(re.compile(r"Looking for the shortest path: at most \d+ s left"))).to_be_visible()
+        assert [place.bounding_box() for place in places] == before  # nothing jumps
         page.locator(".track input").press("End")  # the page lives on
         expect(page.locator(READY)).to_have_attribute("data-values", '{"walk":1}')
         page.get_by_role("button", name="Cancel").click()

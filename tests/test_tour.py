@@ -323,17 +323,22 @@ def test_links_lead_to_their_views_in_the_same_session(page: Page, app: str) -> 
     assert len(page.context.pages) == 1
 
 
-@pytest.mark.parametrize("label", ["Dimensions sorted by KL", "How far the bound falls short, for one image"])
-def test_back_leads_to_the_tour_at_once(page: Page, app: str, label: str) -> None:
+def test_back_leads_to_the_chapter_at_once(page: Page, app: str) -> None:
+    """From pages whose whole address the link has, and from such as add to it: settings, a class, codes."""
     open_tour(page, app)
     before = page.evaluate("history.length")
-    page.get_by_role("link", name=label).click()
-    page.get_by_role("heading", name="vae-digits").wait_for()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    assert page.evaluate("history.length") == before + 1
-    page.go_back()
-    page.get_by_role("heading", name="Lecture tour", exact=True).wait_for()
-    assert urlparse(page.url).path == "/tour"
+    for label in ("How far the bound falls short, for one image", "Draws near the codes", "One digit as all others",
+                  "Edit the codes of a digit"):  # fmt: skip
+        found = next(link for link in HERE if link.label == label)
+        page.get_by_role("link", name=label).click()
+        page.get_by_role("heading", name=found.checkpoint).wait_for()
+        page.get_by_role("button", name="PNG").or_(page.get_by_label("Draws")).first.wait_for()
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        assert page.evaluate("history.length") == before + 1, label
+        page.go_back()
+        chapter = next(chapter for chapter in SHOWN if found in chapter.links)
+        expect(page.get_by_role("heading", name=chapter.title)).to_be_in_viewport()
+        assert urlparse(page.url).path == "/tour"
 
 
 def test_a_slider_moves_its_figure(page: Page, app: str) -> None:

@@ -12,7 +12,7 @@ class Peek {
     const answer = this.answer?.revision === header.revision ? this.answer : null;
     const whole = answer?.point === point ? answer : null;
     const small = cloud.thumbnails && point >= 0 ? nth(cloud.thumbnails, point) : null;
-    setText(this.find(".image figcaption"), header.stand_in ? "decode, for the image" : "nearest image");
+    setText(this.find(".image figcaption"), header.stand_in ? `decode, for the ${header.kind}` : `nearest ${header.kind}`);
     this.find(".decode").hidden = header.stand_in;
     this.put(".image", whole?.image ?? small);
     this.put(".decode", whole?.decode);

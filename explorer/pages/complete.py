@@ -48,13 +48,13 @@ def _page(run: Run) -> None:
         stage.info("Choose, upload, draw or photograph a picture, hide a part of it, and its completions appear here.")
         return
     _, image = chosen
-    with left:
+    with left:  # also the bar, which moves no picture there
         seen, langevin, seed = _asked(run, image)
-    with stage:
         found = kept(
             lambda: completing.complete(run, image, seen, langevin, seed, progress.shown("Completing", "steps")),
             "complete", run.version, zlib.crc32(image.tobytes() + seen.tobytes()), int(langevin), seed,
         )  # fmt: skip
+    with stage:
         _completions(run, found)
         if found.can_learn or stage_training.unfinished(run, completing.STAGE):
             stage_training.offer(

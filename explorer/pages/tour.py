@@ -8,7 +8,7 @@ from contextlib import suppress
 import streamlit as st
 
 import trainer
-from explorer import controls, figures, level_figures, levels
+from explorer import address, controls, figures, level_figures, levels
 from explorer.tour import Chapter, Link
 from explorer.tour_chapters import CHAPTERS
 from explorer.tour_figures import FIGURES
@@ -17,12 +17,33 @@ from trainer import Checkpoint
 TITLE = "Lecture tour"
 ICON = ":material/school:"
 NEEDS = "no"
+# A link that is followed leaves its chapter in the address of the tour, and the browser's Back leads there.
+_place = st.components.v2.component(
+    "tour_place",
+    html="<span></span>",
+    js="""
+    const keep = ({ target }) => {
+        const place = target.closest?.("a")?.getBoundingClientRect().top;
+        const above = [...document.querySelectorAll("[id^=chapter-]")]
+            .filter((each) => each.getBoundingClientRect().top <= place);
+        if (above.length) history.replaceState(history.state, "", `#${above.at(-1).id}`);
+    };
+    export default function ({ parentElement }) {
+        const mark = parentElement.querySelector("span");
+        if (mark.dataset.here) return; // this runs again where the theme changes
+        mark.dataset.here = true;
+        document.getElementById(location.hash.slice(1))?.scrollIntoView(); // Streamlit does so for the first visit only
+        document.addEventListener("click", keep, true);
+        return () => document.removeEventListener("click", keep, true);
+    }""",
+)
 
 
 def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
     """Every chapter that has a checkpoint here."""
     st.title("Lecture tour")
     st.caption(__doc__)
+    address.keep_links()
     by_name = {checkpoint.name: checkpoint for checkpoint in found}
     chapters = [chapter for chapter in CHAPTERS if chapter.shown(set(by_name))]
     if not chapters:
@@ -45,6 +66,7 @@ def show(found: Sequence[Checkpoint], links: Mapping[str, st.Page]) -> None:
                 st.image(str(preview), width="stretch", caption=said, alt=said)
             for link in here:
                 _link(link, by_name[link.checkpoint], links[link.page])
+    _place(key="tour_place")
 
 
 def _explain(chapter: Chapter) -> None:
