@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from commandline import call, refused, weights_of
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import trainer
 from trainer import data, models
@@ -31,10 +33,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def stage(masks: str = "mixed", components: int = 1) -> tuple[LatentModel, PartialEncoder]:
+def stage(masks: str = "mixed", components: int = 1, binarise: str = "none") -> tuple[LatentModel, PartialEncoder]:
     torch.manual_seed(0)
     kind = models.get("vae")
-    model = kind((1, 8, 8), kind.Options.read({"hidden": (8,), "latents": 2})).eval()
+    model = kind((1, 8, 8), kind.Options.read({"hidden": (8,), "latents": 2, "binarise": binarise})).eval()
     options = PartialEncoderOptions.read({"hidden": (8,), "components": components, "masks": masks})
     return model, PartialEncoder(model, options)
 
@@ -102,6 +104,43 @@ def test_its_objective_is_written() -> None:
     (piece,) = encoder.objective(terms)
     assert "r(z" in piece.latex and piece.unit == "nats"
     assert torch.equal(piece.value.mean(), encoder.loss(terms))
+
+
+class OnTheDevice(TorchDispatchMode):
+    """Notes what noise is drawn elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elsewhere: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        self.elsewhere += [str(function)] if "rand" in str(function) and out.device.type != "meta" else []
+        return out
+
+
+@pytest.mark.parametrize("binarise", ["none", "dynamic"])
+def test_its_steps_bring_nothing_from_the_host(binarise: str) -> None:
+    """On a device that holds no numbers nothing can be read either."""
+    model, found = stage(binarise=binarise)
+    model.to("meta")
+    with OnTheDevice() as spy:
+        assert found.to("meta").terms(torch.rand(4, 1, 8, 8, device="meta"))["kl_to_r"].shape == (4,)
+    assert spy.elsewhere == []
+
+
+@torch.no_grad()
+def test_binarised_pixels_are_drawn_anew_while_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, found = stage(binarise="dynamic")
+    seen: list[Tensor] = []
+    posterior = model.posterior
+    monkeypatch.setattr(model, "posterior", lambda x: (seen.append(x), posterior(x))[1])
+    x = torch.full((500, 1, 8, 8), 0.3)
+    for training in (True, True, False, False):
+        found.train(training).terms(x)
+    assert all(each.unique().tolist() == [0, 1] and each.dtype == torch.float32 for each in seen)
+    assert float(seen[0].mean()) == pytest.approx(0.3, abs=0.02) and not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[2], model.looked_at(x)) and torch.equal(seen[2], seen[3])
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commandline import (
     call,
     contents,
@@ -263,7 +264,7 @@ def test_a_folder_that_is_not_there_names_those_that_are(copy: Path, capsys: pyt
     (("train", "beta_vae", "--out", "x", "--max-kl", "3", "--gamma", "9"), "gamma came as 9.0, but has no effect"),
     (("train", "beta_vae", "--out", "x", "--multiplier-rate", "1"), "has no effect without max_kl"),
     (("train", "pca", "--out", "x", "--rate", "0.1"), "pca has a closed form"),
-    (("train", "vae", "--out", "x", "--rate", "nan"), "rate came as nan"),
+    (("train", "vae", "--out", "x", "--rate", "nan"), "rate came as nan, expected a finite number"),
     (("train", "vae", "--out", "x", "--seed", "-1"), "seed came as -1"),
     (("measure", "nothing"), 'no checkpoint at "nothing"'),
     (("train", "--help-me"), ""),
@@ -319,3 +320,30 @@ def test_help_shows_options_with_their_bounds(capsys: pytest.CaptureFixture[str]
     for option in ("--beta", "--latents", "--steps", "--out", "--half"):
         assert option in shown
     assert "≥ 1" in shown and all(name in shown for name in data.names())
+
+
+def test_a_full_memory_is_a_sentence(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever it is found; in the steps of a training it says how large they are."""
+
+    def full(*given: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+    out = tmp_path / "mine"
+    command = ["train", "vae", "--data", "digits", "--out", out, "--batch", 1024, "--steps", 2, "--hidden", 8]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trainer.report.measure", full)
+        assert "the memory of the device is full" in refused(capsys, "measure", copy, "--device", "cpu")
+        patched.setattr("trainer.step.Step.learn", full)
+        said = refused(capsys, *command, "--device", "cpu")
+    assert said.startswith("error: the memory of cpu is full, in steps of 1,024 images. Train anew with a smaller --b")
+    assert said.endswith(f"python -m trainer resume {out}\n") and said.count("\n") == 1
+    assert call("resume", out, "--device", "cpu") == 0
+
+
+def test_another_error_of_the_kind_is_not_hidden(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr("trainer.report.measure", broken)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        call("measure", copy, "--device", "cpu")

@@ -9,7 +9,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from commandline import REPOSITORY, environment
+import pytest
+import torch
+from commandline import REPOSITORY, call, environment, train_vae
 from trainings import ENDLESS, reaches, until
 
 import trainer
@@ -18,7 +20,8 @@ from explorer.job import (
     RUNNING,
     WAITING,
 )
-from trainer import turns
+from trainer import distributed, turns
+from trainer.lock import locked
 
 
 def test_one_job_at_a_time_in_an_order_that_can_be_changed(places: Path) -> None:
@@ -78,3 +81,69 @@ def test_a_turn_is_taken_at_once_where_the_device_is_free_and_given_back(places:
         )  # fmt: skip
         assert process.stdout and process.stdout.readline() == "in\n"  # another device is another line
         process.communicate("\n", timeout=60)
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is the first of two that torchrun started."""
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+
+
+@pytest.mark.usefixtures("launched")
+def test_several_processes_take_a_card_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distributed.devices(torch.device("cuda")) == ["cuda:0", "cuda:1"]
+    assert distributed.devices(torch.device("cpu")) == ["cpu"]
+    monkeypatch.delenv("RANK")
+    assert distributed.devices(torch.device("cuda:1")) == ["cuda:1"]
+
+
+def test_who_takes_several_cards_waits_for_each(places: Path) -> None:
+    """Two that take them all, in one order, do not wait for each other."""
+    cards, taken = ["cuda:0", "cuda:1"], []
+
+    def take(name: str) -> None:
+        with turns.of_all(cards, places / name):
+            taken.append(name)
+
+    with ThreadPoolExecutor(4) as threads:
+        with turns.turn("cuda:1", places / "one"):
+            threads.submit(take, "first")
+            until(lambda: turns.waits_for(places / "first") == "cuda:1")
+            threads.submit(take, "second")
+            until(lambda: turns.waits_for(places / "second") == "cuda:0")
+            assert taken == []
+        until(lambda: taken == ["first", "second"])
+    with turns.turn("cuda:0", places / "one"), turns.turn("cuda:1", places / "one"):
+        pass  # given back
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("command", ["train", "stage", "resume"])
+def test_a_training_that_is_queued_holds_the_cards_of_all_its_processes(
+    command: str, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = places / "checkpoints" / "mine"
+    if command != "train":
+        with pytest.MonkeyPatch.context() as alone:
+            alone.delenv("RANK")
+            assert train_vae(out, "--size", 100, "--steps", 1) == 0
+    held: list[bool] = []
+
+    def fit(*arguments: object, **more: object) -> None:
+        for card in ("cuda-0", "cuda-1"):
+            with (places / "home" / "queue" / card / "lock").open("a") as file:
+                held.append(not locked(file))
+        raise OSError("this was all")
+
+    monkeypatch.setattr("trainer.fit.fit", fit)
+    monkeypatch.setattr("trainer.device.for_training", lambda name, threads: torch.device("cuda"))
+    words = {
+        "train": ["train", "vae", "--data", "digits", "--out", out],
+        "stage": ["stage", "partial_encoder", out],
+        "resume": ["resume", out, "--steps", 1],
+    }
+    assert call(*words[command], "--queue") == 2
+    assert held == [True, True]

@@ -20,6 +20,11 @@ def main() -> None:
     except (ValueError, OSError, FloatingPointError) as error:
         _say(f"error: {error}")
         sys.exit(2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded for what needs it not
+            raise
+        _say("error: the memory of the device is full. If nothing else fills it, there is --device cpu")
+        sys.exit(2)
 
 
 def _say(sentence: str) -> None:

@@ -13,26 +13,35 @@ from trainer.measuring import MEASURED
 from trainer.summary import Summary, dimension_name
 from trainer.trainable import EXTRA, Figures, Trainable
 
+VALUES = {"image": "pixels", "waveform": "samples"}  # what each is made of
+
+
+def kind_of(config: Config) -> str:
+    """What one of the data is, for people."""
+    return "waveform" if config.data.rate else "image"
+
 
 def card(name: str, config: Config, model: LatentModel, summary: Summary, figures: Figures, test: Images) -> str:
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     from_file = f" (from {config.model_file})" if config.model_file else ""
     learned = f"{config.parameters:,} parameters, {config.steps_done:,} steps"
+    one, (c, h, w) = kind_of(config), config.shape
+    shape = f"{w:,} samples" if config.data.rate else f"{c} × {h} × {w} (channels × height × width)"
     about = (
-        f"A `{config.model}`{from_file} on `{config.data.title}`{size}, images of {' × '.join(map(str, config.shape))} "
-        f"(channels × height × width), {'fitted without gradient steps' if model.closed_form else learned}."
+        f"A `{config.model}`{from_file} on `{config.data.title}`{size}, {one}s of {shape}, "
+        f"{'fitted without gradient steps' if model.closed_form else learned}."
     )
     found = [
         *(f"* {what}: {value:.2f} {unit}" for what, (value, unit) in figures.items()),
         *(f"* {what}: {value}" for what, value in model.facts().items()),
-        *dimension_lines(model, summary),
-        *code_lines(model, summary),
+        *dimension_lines(model, summary, one),
+        *code_lines(model, summary, one),
         *error_lines(config, summary),
         *preview_lines(model),
     ]
-    how = ", per image, with the pixels as they are unless this says otherwise"
-    return laid_out(name, config, about, f"{min(len(test), MEASURED):,} images of the test split{how}",
+    how = f", per {one}, with the {VALUES[one]} as they are unless this says otherwise"
+    return laid_out(name, config, about, f"{min(len(test), MEASURED):,} {one}s of the test split{how}",
                     terms_table(model, summary), found)  # fmt: skip
 
 
@@ -174,11 +183,11 @@ def bits_per_dimension(model: LatentModel, summary: Summary) -> float:
 
 def _row(name: str, summary: Summary, unit: str, label: str = "", sign: int = 1) -> str:
     mean, median = sign * float(summary.arrays[f"mean/{name}"]), sign * float(summary.arrays[f"quantiles/{name}"][50])
-    row = f"| {label or name} | {mean:.2f} | {float(summary.arrays[f'stderr/{name}']):.2f} | {median:.2f} | {unit} |"
+    row = f"| {label or name} | {mean:z.2f} | {float(summary.arrays[f'stderr/{name}']):.2f} | {median:z.2f} | {unit} |"
     return row.replace("-", "−")
 
 
-def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
+def dimension_lines(model: LatentModel, summary: Summary, one: str) -> list[str]:
     """How many dimensions of each part are active, and how much each carries; without a KL all of them are."""
     lines = []
     for part, kind in model.space.items():
@@ -189,11 +198,11 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
         active = summary.active(part) | (not has_kl)
         order = values.argsort()[::-1]
         shown = ", ".join(f"{dimension_name(part, int(i))} {values[i]:z.2f}" for i in order if active[i])
-        change = "squared change of the decoded image from −1 to 1, summed over pixels"
+        change = f"squared change of the decoded {one} from −1 to 1, summed over {VALUES[one]}"
         if has_kl:
             carried = f"; their mean KL in nats: {shown}" if shown else ""
             lines.append(
-                f"* {active.sum()} of {len(active)} dimensions of `{part}` are active on training images{carried}"
+                f"* {active.sum()} of {len(active)} dimensions of `{part}` are active on training {one}s{carried}"
             )
         else:
             lines.append(f"* {len(active)} dimensions of `{part}`; {change}: {shown}")
@@ -203,22 +212,26 @@ def dimension_lines(model: LatentModel, summary: Summary) -> list[str]:
 def error_lines(config: Config, summary: Summary) -> list[str]:
     """The share of the test images whose most probable class is not theirs, and how many labels that took."""
     told = f", with {config.data.labels:,} labels told" if config.data.labels else ""
+    of = f"{kind_of(config)}s"
     return [
-        f"* test error of `{part}`: {found}, Wilson's 95 % interval; {found.wrong:,} of {found.total:,} images{told}"
+        f"* test error of `{part}`: {found}, Wilson's 95 % interval; {found.wrong:,} of {found.total:,} {of}{told}"
         for part, found in summary.errors.items()
     ]
 
 
-def code_lines(model: LatentModel, summary: Summary) -> list[str]:
-    """How many codes of each part are in use and what an image takes; bits per dimension where they are a code's."""
+def code_lines(model: LatentModel, summary: Summary, one: str = "image") -> list[str]:
+    """How many codes of each part are in use and what an image, or a waveform, takes; bits per dimension where
+    they are a code's.
+    """
     lines = []
     for part, found in summary.codes.items():
         bits = f"{found.bits_uniform:,.0f} bits where all codes are alike, {found.bits_empirical:,.0f}"
         lines.append(
-            f"* {found.used:,} of {len(found.usage):,} codes of `{part}` are in use on training images, perplexity "
+            f"* {found.used:,} of {len(found.usage):,} codes of `{part}` are in use on training {one}s, perplexity "
             f"{found.perplexity:.1f}; "
-            f"an image takes {bits} by how often each stands at its place"
+            f"{'an' if one == 'image' else 'a'} {one} takes {bits} by how often each stands at its place"
         )
     if lines and model.is_code_length:
-        lines.append(f"* {bits_per_dimension(model, summary):.3f} bits per dimension: codes, all alike, and pixels")
+        bits = f"{bits_per_dimension(model, summary):.3f} bits per dimension"
+        lines.append(f"* {bits}: codes, all alike, and {VALUES[one]}")
     return lines

@@ -147,7 +147,8 @@ def build(config: Config) -> LatentModel:
     if config.model_file and config.model not in models.names():
         raise ValueError(
             f'the model "{config.model}" is not known here; it came from {config.model_file}: pass --models FILE.py, '
-            "or trainer.add_models(FILE) in a notebook"
+            "or trainer.add_models(FILE) in a notebook; for the app, put that file into trainer/models/ as "
+            f"{config.model}.py"
         )
     kind = models.get(config.model)
     return kind(config.shape, kind.Options.read(config.options))

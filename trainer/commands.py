@@ -63,7 +63,8 @@ def _go_on(folder: Path, steps: int, rate: float | None, where: torch.device, qu
         return
     went_on = Resumed(step=done, command=this_command(), date=now(), versions=versions())
     changes = {"training": training.model_dump(mode="json"), "resumed": [*found.config.resumed, went_on]}
-    with turns.turn(str(where), folder) if queue and distributed.rank() == 0 else nullcontext():
+    queued = queue and distributed.rank() == 0
+    with turns.of_all(distributed.devices(where), folder) if queued else nullcontext():
         finished = fit(folder, found.config.model_copy(update=changes), where, resume=True, rate=rate)
     report(folder, finished)
 

@@ -56,6 +56,20 @@ def world() -> int:
     return dist.get_world_size() if _is_joined() else 1
 
 
+def devices(device: torch.device) -> list[str]:
+    """All that the processes of this training take of this machine, where each would be for `device`: a GPU each, in
+    the order of their numbers.
+    """
+    if device.type != "cuda" or not _is_launched():
+        return [str(device)]
+    return [f"cuda:{number}" for number in range(_processes_here())]
+
+
+def _processes_here() -> int:
+    """How many processes were started on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", int(os.environ["LOCAL_RANK"]) + 1))
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
     """The processes that torchrun started, as one group in here; each with a GPU of its own, where it is for GPUs.
@@ -71,7 +85,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
     local = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", local + 1)), torch.cuda.device_count()
+        here, gpus = _processes_here(), torch.cuda.device_count()
         if here > gpus:  # in each of them, and the first one says it
             raise ValueError(f"{here} processes were started on this machine, which has {gpus} GPUs")
         device = torch.device("cuda", local)

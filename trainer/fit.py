@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def fit(
     A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
     none was saved yet; `rate` is another learning rate from there on. `tensorboard` writes event files. Raises
     KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps; FloatingPointError
-    that says what is left when a term stops being finite; OSError.
+    that says what is left when a term stops being finite; OSError, also where the steps find too little memory.
     """
     try:
         return _fit(folder, config, device, resume, rate, tensorboard)
@@ -98,19 +99,32 @@ def _fit(
         if not done and first:
             journal.events = Events(folder, tensorboard, state.step)
             snapshots = Snapshots(folder, model, test, options.steps, state.step)
-            with journal.events:
+            with journal.events, within_memory(folder, place, options.batch):
                 orders = Control(folder, journal.lines, before, renewed=rate is not None)
                 finished = take_steps(journal, orders, model, images, options, state, snapshots)
                 if not state.step:  # no step has saved it, and it can take some later
                     journal.save(model, state, snapshots)
         elif not done:
-            finished = follow_steps(model, images, options, state)
+            with within_memory(folder, place, options.batch):
+                finished = follow_steps(model, images, options, state)
     if first:
         journal.say_measuring(state.step)
         turned = [Turned(step=line["step"], changed=line["changed"]) for line in journal.lines if "changed" in line]
         config = config.model_copy(update={"steps_done": state.step, "turned": turned})
         _finish(folder, model, images, test, config, journal.lines)
     return finished
+
+
+@contextmanager
+def within_memory(folder: Path, place: torch.device, batch: int) -> Iterator[None]:
+    """Say what the steps need where they find too little memory on the device: OSError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise OSError(
+            f"the memory of {place} is full, in steps of {batch:,} images. Train anew with a smaller --batch; or, if "
+            f"something else filled it, go on when that is done: python -m trainer resume {folder}"
+        ) from None
 
 
 def _finish(

@@ -55,15 +55,22 @@ class Recorded(Step):
         for name, value in source.items():
             self.source[name].copy_(value)
         if self.taken == WARM_UP:
-            try:
-                self.play = self.recorder.record(self.body)
-            except torch.cuda.OutOfMemoryError:
-                raise  # a smaller batch is the cure
-            except RuntimeError as error:
-                reason = str(error).partition("\n")[0]
-                print(f"the steps run without a CUDA graph, for they cannot be recorded: {reason}", file=sys.stderr)
+            self.record()
         self.play()
         self.taken += 1
+
+    def record(self) -> None:
+        """Play the step from here on, if it can be recorded."""
+        noise = torch.get_rng_state()
+        try:
+            self.play = self.recorder.record(self.body)
+        except RuntimeError as error:
+            first = beginning_of(error)
+            if isinstance(first, torch.cuda.OutOfMemoryError | KeyboardInterrupt):
+                raise first from None  # a smaller batch is the cure of the one
+            torch.set_rng_state(noise)  # the step that came to nothing drew from it too, if it can draw on the host
+            reason = str(first).partition("\n")[0]
+            print(f"the steps run without a CUDA graph, for they cannot be recorded: {reason}", file=sys.stderr)
 
     def body(self) -> None:
         """One step from what lies in `source`."""
@@ -72,6 +79,13 @@ class Recorded(Step):
         else:
             given = {name: value for name, value in self.source.items() if name != "x"}
             self.learn(self.source["x"], given)
+
+
+def beginning_of(error: BaseException) -> BaseException:
+    """What went wrong first: a recording that breaks off ends badly too, with an error that says no more than that."""
+    while error.__context__ is not None and not error.__suppress_context__:
+        error = error.__context__
+    return error
 
 
 class CUDA:

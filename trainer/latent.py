@@ -282,6 +282,13 @@ class Density:
         stds = (0.5 * known[1]).exp().split([values.shape[2] for values in drawn.values()], dim=1)
         return dict(zip(drawn, stds, strict=True))
 
+    @property
+    def kl_weight(self) -> float | None:
+        """Of a model that `linear` knows: β where it is trained on E log p(x|z) − β KL, but for a constant; None where
+        on something else.
+        """
+        return 1.0
+
     def linear(self) -> LinearGaussian | None:
         """W, b and σ² where p(z) = N(0, I) and p(x|z) = N(W z + b, σ² I); else None."""
         return None

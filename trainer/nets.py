@@ -86,13 +86,32 @@ def fully_connected(widths: list[int]) -> list[nn.Module]:
 
 
 class Net(nn.Sequential):
-    """Layers one after another, float32 in and out; while training on CUDA they compute in bfloat16 between."""
+    """Layers one after another, float32 in and out; while training on CUDA all but the last one with weights compute in
+    bfloat16: its 8 bits are too few for what a net says, a mean, a log-variance or a logit.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not (x.is_cuda and self.training):
-            return super().forward(x)
-        with torch.autocast("cuda", torch.bfloat16):
-            return super().forward(x).float()
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """From the layer of that number on."""
+        layers = list(self)[first:]
+        rounded = 0
+        if x.is_cuda and any(layer.training for layer in layers):  # theirs: a slice of a net always says it trains
+            rounded = _last_weighted(layers)
+            with torch.autocast("cuda", torch.bfloat16):
+                x = _through(layers[:rounded], x)
+            x = x.float()
+        return _through(layers[rounded:], x)
+
+
+def _last_weighted(layers: list[nn.Module]) -> int:
+    """The place of the last layer with weights, 0 where none has any."""
+    places = (at for at in reversed(range(len(layers))) if next(layers[at].parameters(), None) is not None)
+    return next(places, 0)
+
+
+def _through(layers: list[nn.Module], x: Tensor) -> Tensor:
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 def down(shape: Shape, options: NetOptions) -> tuple[list[nn.Module], int]:

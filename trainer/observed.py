@@ -100,13 +100,20 @@ class Observed(Density, LatentModel):
         """The images that `terms` is about, (b, c, h, w): drawn anew while training, the same ones each time after."""
         if not self.training or self.options.binarise == "none":
             return self.looked_at(x)
+        return self.binarised(x).to(x.dtype)
+
+    def binarised(self, x: Tensor) -> Tensor:
+        """Each pixel white, or black, by lot, (b, c, h, w) bool: as white as it is grey."""
         level = torch.rand(len(x) * distributed.world(), *x.shape[1:], device=x.device)  # each process has its slice
-        return (level[distributed.part(len(x))] < x).to(x.dtype)
+        return level[distributed.part(len(x))] < x
 
     def looked_at(self, x: Tensor) -> Tensor:
         """The images that a bound is about, (b, c, h, w): where they are binarised, each is drawn from a seed of its
-        own pixels, so that it is the same at each look. What is black and white already stays.
+        own pixels, so that it is the same at each look. What is black and white already stays; if it is bool it is not
+        even looked through.
         """
+        if x.dtype == torch.bool:
+            return x.to(self.log_var.dtype)
         if self.options.binarise == "none":
             return x
         seeds = [zlib.crc32(image.numpy().tobytes()) for image in x.detach().cpu().contiguous()]

@@ -31,7 +31,7 @@ def needs(**others: list[str]) -> dict[str, Any]:
 class Options(BaseModel):
     """What a person may choose of a model. Every field has bounds and a help text; what is unknown is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:

@@ -77,7 +77,7 @@ def train(name: str, folder: Path, chosen: Options) -> None:
             check_new(out, base)
             held.enter_context(claimed(out, "Copy the checkpoint to where it can be"))
             if asked.queue:
-                held.enter_context(turns.turn(str(where), out))
+                held.enter_context(turns.of_all(distributed.devices(where), out))
         finished = fit(out, config, where, tensorboard=asked.tensorboard)
     report(out, finished)
     if distributed.rank() == 0:

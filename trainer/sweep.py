@@ -29,7 +29,7 @@ from trainer.files import claimed
 from trainer.options import Options
 from trainer.state import is_finished
 from trainer.train import TrainOptions
-from trainer.train_command import Place, app_on, checked, command_words, taken, words
+from trainer.train_command import Place, checked, command_words, taken, to_look, words
 
 LAST_LINES = 3  # of what a training that failed said
 
@@ -74,7 +74,7 @@ def sweep(name: str, chosen: Options, model_files: Sequence[str] = ()) -> None:
             pass
         out.mkdir(parents=True, exist_ok=True)
     print(f"{len(jobs)} trainings in {out}, of which {len(jobs) - len(missing)} are finished")
-    print(f"Look at them: {app_on(out)}")
+    print(to_look("them", out, name))
     needs_gpu = getattr(chosen, "device") != "cpu"  # noqa: B009
     here = ((at, run(*task)) for at, task in enumerate(tasks))
     ended = _on_ray(cluster, asked.ray, tasks, needs_gpu) if cluster else here

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, create_model
 
 from trainer import checkpoint, data, distributed, models, tensorboard, turns
 from trainer.config import Config, Data, now, versions
@@ -65,6 +65,12 @@ def command_of(name: str, *more: type[Options]) -> type[Options]:
     return command_from(name, models.about(name), models.get(name).Options, TrainOptions, Place, *more)
 
 
+class _Unchecked(Options):
+    """Options as they were typed: `read` checks them."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+
 def command_from(name: str, about: str, *sources: type[Options]) -> type[Options]:
     """The fields of all sources, their bounds in the help. Raises ValueError if two have one of the same name."""
     fields: dict[str, Any] = {}
@@ -80,7 +86,7 @@ def command_from(name: str, about: str, *sources: type[Options]) -> type[Options
             # given more than once, such an option is all that was given, and not the last of it
             again = tyro.conf.UseAppendAction in info.metadata
             fields[field] = (Annotated[info.annotation, tyro.conf.UseAppendAction] if again else info.annotation, shown)
-    return create_model(f"Train_{name}", __base__=Options, __doc__=about, **fields)
+    return create_model(f"Train_{name}", __base__=_Unchecked, __doc__=about, **fields)
 
 
 def _bounds(metadata: list[Any]) -> str:
@@ -149,7 +155,7 @@ def train(name: str, chosen: Options) -> None:
             checkpoint.check_folder(place.out)
             held.enter_context(claimed(place.out))
             if place.queue:
-                held.enter_context(turns.turn(str(where), place.out))
+                held.enter_context(turns.of_all(distributed.devices(where), place.out))
         images = data.load(place.data, "train", place.size, place.side, place.labels, training.seed)
         options = models.get(name).fitted(options, images)
         config = Config(
@@ -213,12 +219,30 @@ def app_on(folder: Path) -> str:
     return "streamlit run app.py" if is_usual else f"CHECKPOINTS={shlex.quote(str(folder))} streamlit run app.py"
 
 
+def to_look(at: str, folder: Path, model: str) -> str:
+    """How to look at checkpoints of a model in a folder: the app knows no model in a file that a person names."""
+    file = models.source(model)
+    if not file:
+        return f"Look at {at}: {app_on(folder)}"
+    return f"To look at {at}, put {file} into trainer/models/ as {model}.py, then: {app_on(folder)}"
+
+
+def _model_in(folder: Path) -> str:
+    """The model of a checkpoint; "" where its config cannot be read, which is for who opens it to say."""
+    try:
+        return checkpoint.describe_running(folder).config.model
+    except ValueError:
+        return ""
+
+
 def report(folder: Path, finished: bool) -> None:
     """Say what a training left, and what can be done with it; of several processes the first one says it."""
     if distributed.rank() > 0:
         return
     if finished:
-        parents = Path(os.path.abspath(folder)).parents  # the first may be what a stage stands on
-        print(f"wrote {folder}. Look at it: {app_on(next(p for p in parents if not (p / 'config.json').exists()))}")
+        whole = Path(os.path.abspath(folder))
+        while (whole.parent / "config.json").exists():  # what a stage stands on
+            whole = whole.parent
+        print(f"wrote {folder}. {to_look('it', whole.parent, _model_in(whole))}")
     else:
         print(f"stopped; {folder} is saved and opens as it is. To go on: python -m trainer resume {folder}")

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trainer.files import write_text
@@ -84,4 +84,15 @@ def turn(device: str, folder: Path) -> Iterator[None]:
                     time.sleep(LOOK_EVERY)
             finally:
                 ticket.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def of_all(devices: Sequence[str], folder: Path) -> Iterator[None]:
+    """`turn` of one device after another, for a training that takes them all. Whoever takes several takes them in the
+    order of their numbers, so that no two wait for what the other one holds.
+    """
+    with ExitStack() as held:
+        for device in devices:
+            held.enter_context(turn(device, folder))
         yield

@@ -78,6 +78,12 @@ class BetaVAE(VAE):
         else:
             self.add_knob("beta", options.beta)
 
+    @property
+    def kl_weight(self) -> float | None:
+        if "capacity" in self.knobs:
+            return None
+        return float(self.knobs["multiplier" if "multiplier" in self.knobs else "beta"])
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = {family: values.mean() for family, values in total(terms).items()}
         if "capacity" in self.knobs:

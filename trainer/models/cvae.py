@@ -6,8 +6,8 @@ p(x|z,y) = Bernoulli(sigmoid(g(z, y)))   or   N(g(z, y), σ² I), σ fixed or le
 q(z|x,y) = N(m(x, y), diag v(x, y))
 loss     = −E_q[log p(x|z,y)] + KL(q(z|x,y) ‖ p(z|y))
 
-The loss bounds −log p(x|y). Where the class is not given, it is inferred by the bound of each class at its posterior
-mean, q(y|x) ∝ p(x|m(x,y),y) exp(−KL(q(z|x,y) ‖ p(z|y))) p(y): deterministic, and no part of the training. Nets see a
+The loss bounds −log p(x|y). Where the class is not given, it is inferred from each class's own posterior mean,
+q(y|x) ∝ p(x|m(x,y),y) exp(−KL(q(z|x,y) ‖ p(z|y))) p(y): deterministic, and no part of the training. Nets see a
 class as probabilities, so that classes can be blended.
 """
 
@@ -26,6 +26,7 @@ from trainer.classes import ClassOptions
 from trainer.data import Images
 from trainer.latent import Conditional, Gaussian, Label, Latent
 from trainer.models.vae import VAEOptions
+from trainer.noise import normal
 from trainer.observed import Observed
 from trainer.probability import gaussian_log_prob, kl_between, per_image, reparameterise, reparameterised_log_prob
 from trainer.trainable import NOTHING, Piece, Shape, Track
@@ -109,9 +110,10 @@ class CVAE(Conditional, Observed):
     # ---- latents
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
-        """Without a class: q(y|x), by each class's bound at its posterior mean, and the posterior mean of z in the most
+        """Without a class: q(y|x), by each class's log p(x|m(x,y),y) less its KL, and the mean m of z in the most
         probable class. With one: the posterior mean in it. With z alone: p(y|x,z).
         """
+        x = self.looked_at(x)
         if "y" in given:
             y = self.told(given)
             return {"y": y, "z": given["z"] if "z" in given else self.posterior(self.features(x), y)[0]}
@@ -191,7 +193,7 @@ class CVAE(Conditional, Observed):
             rows = torch.arange(len(x), device=x.device)
             mean, log_var, log_q_y = (values[rows, chosen] for values in (means, log_vars, log_q))  # (s, b, …)
             y = self.told({"y": chosen.flatten()}).unflatten(0, chosen.shape)
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        noise = normal(mean.shape, mean, generator)
         z = reparameterise(mean, log_var, noise)
         return {"y": y, "z": z}, log_q_y + per_image(reparameterised_log_prob(log_var, noise), 2)
 
@@ -215,6 +217,6 @@ class CVAE(Conditional, Observed):
             **super().facts(),
             "estimator": "a bound on log p(x|y), the class given; KL in closed form, reconstruction from "
             f"{self.options.samples} draw{'s' if self.options.samples > 1 else ''} of z per image, as in training",
-            "a class that is not given": "inferred by the bound of each class at its posterior mean, all classes alike "
-            "before; in no part of the training",
+            "a class that is not given": "inferred by log p(x|m,y) − KL of each class, m its posterior mean, all "
+            "classes alike before; in no part of the training",
         }

@@ -69,6 +69,10 @@ class FactorVAE(VAE):
             "extra/critic": F.softplus(torch.stack([-told[0], told[1]])).mean(0),  # (b,) cross-entropy
         }
 
+    @property
+    def kl_weight(self) -> float | None:
+        return 1.0 if float(self.knobs["gamma"]) == 0 else None
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         correlation, critic = terms["extra/total_correlation"].mean(), terms["extra/critic"].mean()
         return total(terms)["loss"].mean() + self.knobs["gamma"] * correlation + critic

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from trainer import formulas, nets
 from trainer.latent import Latent
 from trainer.levels import Leveled, LevelsOptions, Normal, layers
+from trainer.noise import normal
 from trainer.probability import (
     LOG_2PI,
     gaussian_log_prob,
@@ -137,7 +138,7 @@ class HierarchicalVAE(Leveled):
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         still = [torch.zeros(1, len(x), d, device=x.device) for d in self.options.latents]
-        return {name: level.value for name, level in self.walk(x, still, given).items()}
+        return {name: level.value for name, level in self.walk(self.looked_at(x), still, given).items()}
 
     def levels(self, z: Latent) -> Latent:
         """The z of every level, in the model's own scale, from parts in units of their priors; each (b, d)."""
@@ -175,7 +176,7 @@ class HierarchicalVAE(Leveled):
     def infer(
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
-        noise = [torch.randn(samples, len(x), d, generator=generator).to(x) for d in self.options.latents]
-        levels = self.walk(self.looked_at(x), noise)
+        x = self.looked_at(x)
+        levels = self.walk(x, [normal((samples, len(x), d), x, generator) for d in self.options.latents])
         log_q = torch.cat([level.log_q for level in levels.values()], dim=1).unflatten(0, (samples, -1))
         return {name: level.value.unflatten(0, (samples, -1)) for name, level in levels.items()}, per_image(log_q, 2)

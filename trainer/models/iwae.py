@@ -53,6 +53,10 @@ class IWAE(VAE):
             "extra/tightening": log_w.mean(0) - log_mean_exp(log_w),  # (b,)
         }
 
+    @property
+    def kl_weight(self) -> float | None:
+        return 1.0 if self.options.samples == 1 else None
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = total(terms)
         return (means["loss"] + means[EXTRA]).mean()

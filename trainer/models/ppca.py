@@ -19,6 +19,7 @@ from trainer import formulas
 from trainer.latent import Density, Gaussian, Latent
 from trainer.linear import LinearGaussian
 from trainer.models.pca import PCA, PCAOptions
+from trainer.noise import normal
 from trainer.probability import gaussian_log_prob, kl_to_standard, per_image
 from trainer.trainable import NOTHING, Piece, Shape, Symbols
 
@@ -85,7 +86,7 @@ class ProbabilisticPCA(Density, PCA):
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
         mean, var = self.posterior(x)
-        noise = torch.randn(samples, *mean.shape, generator=generator).to(mean)
+        noise = normal((samples, *mean.shape), mean, generator)
         z = mean + var.sqrt() * noise
         return {"z": z}, per_image(gaussian_log_prob(z, mean, var), 2)
 

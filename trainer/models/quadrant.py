@@ -22,6 +22,7 @@ from torch import Tensor
 from trainer import formulas, nets
 from trainer.latent import Gaussian, Latent
 from trainer.models.quadrant_baseline import QuadrantBaseline, QuadrantBaselineOptions
+from trainer.noise import normal
 from trainer.probability import (
     gaussian_log_prob,
     kl_between,
@@ -105,7 +106,7 @@ class Quadrant(QuadrantBaseline):
     ) -> tuple[Latent, Tensor]:
         seen, _ = super().infer(x, samples, given)
         mean, log_var = self.posterior(x, seen["visible"][0])
-        noise = torch.randn(samples, *mean.shape, generator=generator).to(mean)
+        noise = normal((samples, *mean.shape), mean, generator)
         z = reparameterise(mean, log_var, noise)
         return {**seen, "z": z}, per_image(reparameterised_log_prob(log_var, noise), 2)
 

@@ -91,10 +91,10 @@ class SemiSupervised(CVAE):
 
     def posteriors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x,y) for each class, (b, k, d)."""
-        first, rest = cast(nn.Linear, self.encoder[0]), self.encoder[1:]
+        first = cast(nn.Linear, self.encoder[0])
         of_image = F.linear(self.features(x), first.weight[:, : self.width], first.bias)  # (b, h)
         of_class = first.weight[:, self.width :].T  # (k, h)
-        mean, log_var = rest(of_image[:, None] + of_class).chunk(2, dim=2)
+        mean, log_var = self.encoder(of_image[:, None] + of_class, 1).chunk(2, dim=2)
         return mean, log_var
 
     # ---- objective

@@ -60,6 +60,10 @@ class TCVAE(VAE):
             "extra/total_correlation": each[0] - each[1].sum(1),  # (b,)
         }
 
+    @property
+    def kl_weight(self) -> float | None:
+        return 1.0 if float(self.knobs["beta"]) == 1 else None
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         means = {family: values.mean() for family, values in total(terms).items()}
         return means["loss"] + (self.knobs["beta"] - 1) * means[EXTRA]

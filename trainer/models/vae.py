@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from trainer import formulas, nets
 from trainer.latent import Gaussian, Latent
 from trainer.linear import LinearGaussian
+from trainer.noise import normal
 from trainer.observed import Observed, ObservedOptions
 from trainer.probability import (
     gaussian_log_prob,
@@ -66,7 +67,7 @@ class VAE(Observed):
         return LinearGaussian(layer.weight, layer.bias, self.log_var.exp())
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
-        return {"z": self.posterior(x)[0], **given}
+        return {"z": self.posterior(self.looked_at(x))[0], **given}
 
     def out(self, z: Latent) -> Tensor:
         self.space["z"].check("z", z["z"])
@@ -99,7 +100,7 @@ class VAE(Observed):
         self, x: Tensor, samples: int, given: Mapping[str, Tensor] = NOTHING, generator: torch.Generator | None = None
     ) -> tuple[Latent, Tensor]:
         mean, log_var = self.posterior(self.looked_at(x))
-        noise = torch.randn(samples, *mean.shape, generator=generator).to(mean)
+        noise = normal((samples, *mean.shape), mean, generator)
         return {"z": reparameterise(mean, log_var, noise)}, per_image(reparameterised_log_prob(log_var, noise), 2)
 
     def log_prior(self, z: Latent, given: Mapping[str, Tensor] = NOTHING) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trainer import nets
 from trainer.latent import Latent
 from trainer.levels import Leveled, LevelsOptions, Normal, layers
+from trainer.noise import normal
 from trainer.probability import kl_to_standard, per_image, reparameterise, reparameterised_log_prob
 from trainer.trainable import NOTHING, Shape
 
@@ -59,7 +60,7 @@ class VLAE(Leveled):
         return torch.cat(mean, 1), torch.cat(log_var, 1)
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
-        return {name: given.get(name, mean) for name, (mean, _) in self.posterior(x).items()}
+        return {name: given.get(name, mean) for name, (mean, _) in self.posterior(self.looked_at(x)).items()}
 
     def out(self, z: Latent) -> Tensor:
         self.check(z)
@@ -87,7 +88,7 @@ class VLAE(Leveled):
         z: Latent = {}
         log_q = []
         for name, (mean, log_var) in self.posterior(self.looked_at(x)).items():
-            noise = torch.randn(samples, *mean.shape, generator=generator).to(mean)
+            noise = normal((samples, *mean.shape), mean, generator)
             z[name] = reparameterise(mean, log_var, noise)
             log_q.append(per_image(reparameterised_log_prob(log_var, noise), 2))
         return z, sum(log_q[1:], log_q[0])

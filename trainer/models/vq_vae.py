@@ -115,10 +115,11 @@ class VQVAE(LatentModel):
         return self.stages.get("code_prior")
 
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
-        found = self.quantiser.nearest(self.encoder(self._seen(x)))
+        found = self.quantiser.nearest(self.encoder(self.looked_at(x)))
         return {"codes": _kept(found, given)}
 
-    def _seen(self, x: Tensor) -> Tensor:
+    def looked_at(self, x: Tensor) -> Tensor:
+        """What is encoded and scored of images (b, c, h, w): where the likelihood is binarised, black and white."""
         return (x > 0.5).to(x.dtype) if self.options.likelihood == "binarised" else x
 
     def embed(self, z: Latent) -> Tensor:
@@ -137,7 +138,7 @@ class VQVAE(LatentModel):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """What training compares x with: the forward pass, (b, c, h, w)."""
-        return self._image(self.decoder(self.quantiser(self.encoder(self._seen(x))).values))
+        return self._image(self.decoder(self.quantiser(self.encoder(self.looked_at(x))).values))
 
     def sample(
         self,
@@ -185,7 +186,7 @@ class VQVAE(LatentModel):
     # ---- training
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
-        x = self._seen(x)
+        x = self.looked_at(x)
         found = self.quantiser(self.encoder(x))
         terms = {"reconstruction": self._reconstruction(x, self.decoder(found.values))}
         if self.options.codebook == "gradient":
@@ -241,7 +242,7 @@ class VQVAE(LatentModel):
             part = self.space["codes"]
             assert isinstance(part, Codes)
             rows = shuffled(len(images))[: math.ceil(STARTED_FROM / (part.h * part.w))]
-            found = [self.encoder(self._seen(images.batch(some, self.device))) for some in track(rows.split(256))]
+            found = [self.encoder(self.looked_at(images.batch(some, self.device))) for some in track(rows.split(256))]
             self.quantiser.begin(torch.cat(found))
         return False
 

@@ -20,6 +20,7 @@ from trainer import distributed, nets
 from trainer.completion import weighted
 from trainer.data import Images
 from trainer.latent import Density, Gaussian, LatentModel
+from trainer.observed import Observed
 from trainer.options import Options
 from trainer.proposals import SHARE, Mixture, Proposer, prior_of
 from trainer.stage import Stage
@@ -80,11 +81,19 @@ class PartialEncoder(Proposer, Stage):
         chosen = (lot[:, 0] * len(kinds)).long().clamp_max(len(kinds) - 1)
         return drawn[chosen, torch.arange(b, device=self.device)][:, None].expand(b, *self.shape)
 
+    def learned_from(self, x: Tensor) -> Tensor:
+        """The images that q is of, (b, c, h, w): where the model binarises them, they are drawn anew while training, as
+        its own steps do, since a draw by each image's seed would wait for the host.
+        """
+        (base,) = self.base
+        is_drawn = self.training and isinstance(base, Observed) and base.options.binarise == "dynamic"
+        return base.binarised(x) if is_drawn else x
+
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
         """ "kl_to_r" (b,), nats: log q(z|x) − log r(z|visible) at one draw of q."""
         (base,) = self.base
         with torch.no_grad():
-            z, log_q = base.infer(x, 1)
+            z, log_q = base.infer(self.learned_from(x), 1)
         return {"kl_to_r": log_q[0] - self.propose(x, self.masks(len(x))).log_prob(z[self.part])[0]}
 
     def objective(self, terms: Mapping[str, Tensor]) -> list[Piece]:
