@@ -91,6 +91,8 @@ def cells(found: Understood) -> list[tuple[str, np.ndarray]]:
     colours, limit = pictures.difference(found.difference)
     scale = f"difference, ±{limit:.2f}, red where too bright"
     shown = [("input", found.seen), ("reconstruction", found.reconstruction), (scale, colours)]
+    if not np.array_equal(found.taken, found.seen):
+        shown.append(("what it takes, in black and white", found.taken))
     if found.samples is not None:
         shown.append(("draws from q(z|x), decoded", pictures.tiles(found.samples, 2)))
     return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -74,7 +74,7 @@ class Subspace:
     rate: float
     distortion: float
     images: int  # that it was measured on
-    trained: float  # β in training
+    trained: float | None  # β in training; None where that was of another objective
 
 
 def usual_draws(run: Run) -> int:
@@ -98,12 +98,6 @@ def setting(run: Run) -> str:
         return f"Bounds on log p(x) in nats, the class inferred; p(x|z, y): {run.model.family}; draws by seed 0."
     parts = run.model.facts().get("p(x|z)", run.model.family)
     return f"Bounds on {run.model.bounded} in nats; p(x|z): {parts}; draws by seed 0."
-
-
-def looked_at(run: Run, image: np.ndarray) -> np.ndarray:
-    """A picture (h, w, c) in [0, 1] as the bound is of it, as bytes: black and white where the model binarises."""
-    look: Callable[[Tensor], Tensor] = getattr(run.model, "looked_at", lambda x: x)
-    return trainer.to_bytes(look(_tensor(image)))[0]
 
 
 def has_gaps(run: Run, image: np.ndarray) -> bool:
@@ -183,8 +177,7 @@ def subspace(run: Run, track: Track) -> Subspace:
     optima = trainer.water_filling(spectrum, var, BETAS)
     distortion = -2 * var * (expected + run.model.pixels / 2 * np.log(2 * np.pi * var))  # log p(x|z), solved for it
     table = tuple(Row(**vars(each), own=expected - each.beta * rate) for each in optima)
-    trained = float(run.model.knobs["beta"]) if "beta" in run.model.knobs else 1.0
-    return Subspace(angles.numpy(), table, int(active.sum()), rate, float(distortion), count, trained)
+    return Subspace(angles.numpy(), table, int(active.sum()), rate, float(distortion), count, model.kl_weight)
 
 
 def _tensor(image: np.ndarray) -> Tensor:

@@ -22,7 +22,7 @@ def nats(value: float, error: float | None = None, digits: int = 2) -> str:
     """A number with its standard error, a dash where that is nan; a digit more where it would be 0."""
     digits += error is not None and error < 0.005
     spread = "" if error is None else " ± —" if error != error else f" ± {error:.{digits}f}"
-    return f"{value:.{digits}f}{spread}".replace("-", "−")
+    return f"{value:z.{digits}f}{spread}".replace("-", "−")
 
 
 def bounds(found: Bounds) -> None:
@@ -96,10 +96,11 @@ def subspace(found: Subspace) -> None:
         st.metric("Largest angle to the data's principal subspace", f"{found.angles[0]:.2f}°", width="content",
                   help=f"Between the decoder's columns of the {found.active} active dimensions and as many leading "
                   "eigenvectors of the training data")  # fmt: skip
+    other = "trained on another objective" if found.trained is None else f"trained at β = {found.trained:g}"
     st.dataframe([
         {"β": f"{row.beta:g}", "optimal active": str(row.active), "optimal rate, nats": nats(row.rate),
          "optimal distortion": nats(row.distortion, digits=3), "optimal J, nats": nats(row.objective),
-         "this model's J, nats": nats(row.own) if row.beta == found.trained else "trained at another β"}
+         "this model's J, nats": nats(row.own) if row.beta == found.trained else other}
         for row in found.table
     ], hide_index=True)  # fmt: skip
     st.caption(

@@ -50,9 +50,11 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
     totals = counts.sum(1, keepdims=True)
     shares = np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
     labels, written = [str(name) for name in names], len(names) <= COUNTED
+    gap = int(written)  # px; between the cells of many classes it would leave nothing of them
     heat: dict[str, Any] = {
         "type": "heatmap", "x": labels, "y": labels, "z": shares.astype(np.float32), "zmin": 0, "zmax": 100,
-        "colorscale": [[at / (len(AMOUNTS) - 1), colour] for at, colour in enumerate(AMOUNTS)], "xgap": 1, "ygap": 1,
+        "colorscale": [[at / (len(AMOUNTS) - 1), colour] for at, colour in enumerate(AMOUNTS)],
+        "xgap": gap, "ygap": gap,
         "colorbar": {"title": {"text": "% of row"}, "thickness": 12}, "showscale": not written, "customdata": counts,
         "hoverongaps": False,
         "hovertemplate": "%{y} taken for %{x}: %{customdata:,} images, %{z:.1f} % of its class<extra></extra>",

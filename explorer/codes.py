@@ -153,16 +153,29 @@ def coded(run: Run, part: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     return trainer.to_bytes(x), grids.numpy()
 
 
-def sickness(counts: trainer.CodeCounts) -> str:
-    """What is wrong with a codebook of which much lies idle, and what to try; empty for a healthy one."""
+def sickness(counts: trainer.CodeCounts, config: trainer.Config) -> str:
+    """What is wrong with a codebook of which much lies idle, and what to try that its training did not; empty for a
+    healthy one.
+    """
     size, dead = len(counts.usage), counts.dead
     if dead <= IDLE * size and counts.perplexity >= UNEVEN * size:
         return ""
     return (
-        f"This codebook is not well: {counts.used} of {size} codes are in use, {dead} are dead, and the perplexity is "
-        f"{counts.perplexity:.1f}. Train it anew with a restart of unused codes, a k-means start, cosine codes, or "
-        "fewer codes: those that lie idle add nothing."
+        f"This codebook is not well: {counts.used:,} of {size:,} codes are in use, {dead:,} are dead, and the "
+        f"perplexity is {counts.perplexity:,.1f}. {_remedies(config)}"
     )
+
+
+def _remedies(config: trainer.Config) -> str:
+    options, steps = config.options, config.steps_done
+    restart = int(options.get("restart", 0))
+    ways = {"a restart of unused codes": restart, "a k-means start": options.get("kmeans"),
+            "cosine codes": options.get("cosine")}  # fmt: skip
+    off = ", ".join(way for way, is_on in ways.items() if not is_on)
+    anew = f"anew with {f'{off}, or ' if off else ''}fewer codes: those that lie idle add nothing."
+    if steps < restart:
+        return f"Train it longer: codes are restarted after {restart:,} steps unused, and it took {steps:,}. Or {anew}"
+    return f"Train it {anew}"
 
 
 def codebook(run: Run) -> np.ndarray:

@@ -21,24 +21,26 @@ def parts(run: Run, found: Encoded) -> None:
     """What the KL of the whole latent is made of, where it can be told."""
     if found.whole is None:
         if run.has_density:
-            st.caption("The KL is taken apart where the images are here and q(z|x) is one diagonal Gaussian.")
+            st.caption(f"The KL is taken apart where two test {run.kind}s or more are here and q(z|x) is one diagonal "
+                       "Gaussian.")  # fmt: skip
         return
-    most = f"at most {math.log(found.count):.1f}, ln of {found.count:,} images"
+    most = f"at most {math.log(found.count):.1f}, ln of {found.count:,} {run.kind}s"
     with st.container(horizontal=True, gap="large"):
         for title, value, about in (
-            ("KL", found.whole.kl, "What the latent of an image costs, mean over images"),
+            ("KL", found.whole.kl, f"What the latent of one {run.kind} costs, mean over {run.kind}s"),
             ("mutual information", found.whole.mutual_information,
-             f"How much a latent tells of which image it is of, {most}"),
+             f"How much a latent tells of which {run.kind} it is of, {most}"),
             ("total correlation", found.whole.total_correlation,
-             "How much the dimensions, over all images, depend on each other"),
+             f"How much the dimensions, over all {run.kind}s, depend on each other"),
             ("dimension-wise KL", found.whole.dimension_wise,
-             "How far each dimension, over all images, is from its prior, summed"),
+             f"How far each dimension, over all {run.kind}s, is from its prior, summed"),
         ):  # fmt: skip
-            st.metric(title, f"{value:.2f} nats".replace("-", "−"), help=about, width="content")
+            st.metric(title, f"{value:z.2f} nats".replace("-", "−"), help=about, width="content")
     full = found.whole.mutual_information > NEAR * math.log(found.count)
+    more = f": it is near that, and more {run.kind}s would move nats to it from the total correlation" if full else ""
     st.caption(
-        f"The KL is the sum of the three others, but for the noise of one draw an image. Mutual information is {most}"
-        + (": it is near that, and more images would move nats to it from the total correlation." if full else ".")
+        f"The KL is the sum of the three others, but for the noise of one draw for each {run.kind}. Mutual information "
+        f"is {most}{more}."
     )
 
 
@@ -46,16 +48,16 @@ def parts(run: Run, found: Encoded) -> None:
 def factors(run: Run) -> None:
     """The dimension × factor matrix, the rotation check, and the metrics, where factors are known."""
     if not run.images_are_here:
-        st.caption("What dimensions know of the causes of images is shown where the images are on this machine and "
+        st.caption(f"What dimensions know of the causes of {run.kind}s is shown where these are on this machine and "
                    "come with known factors, as those of the data set sprites do.")  # fmt: skip
         return
     if not run.images.factor_names:
         st.caption(
-            f"The images of {controls.literal(run.data_title)} come without known factors, so nothing can be said of "
-            "what dimensions stand for. The data set sprites has five."
+            f"The {run.kind}s of {controls.literal(run.data_title)} come without known factors, so nothing can be said "
+            "of what dimensions stand for. The data set sprites has five."
         )
         return
-    encoding, turning = progress.shown("Encoding test images", "batches"), progress.shown("Turning", "turns")
+    encoding, turning = progress.shown(f"Encoding test {run.kind}s", "batches"), progress.shown("Turning", "turns")
     try:
         found = kept(lambda: dimensions.known(run, encoding, turning), "dimensions/factors", run.version)
     except ValueError as error:

@@ -93,7 +93,7 @@ def from_images(run: Run, part: str, track: Track = iter) -> Encoded:
         known = [values for values in kl if values is not None and values.ndim == 2]
         nats = torch.cat(known).mean(0).numpy() if known else None
         found = torch.cat(means).numpy()
-    about = f"{count:,} test images of {run.data_title}"
+    about = f"{count:,} test {run.kind}s of {run.data_title}"
     return _encoded(run, part, found, nats, found.var(0), whole, about)
 
 
@@ -105,7 +105,7 @@ def from_summary(run: Run, part: str) -> Encoded:
     with torch.inference_mode():
         means = run.model.from_points(points)[part].numpy()
     arrays = run.summary.arrays
-    about = f"{len(points):,} training images of {run.data_title}, as the checkpoint came"
+    about = f"{len(points):,} training {run.kind}s of {run.data_title}, as the checkpoint came"
     return _encoded(run, part, means, arrays.get(f"kl/{part}"), arrays[f"variance/{part}"], None, about)
 
 

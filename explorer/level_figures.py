@@ -56,10 +56,11 @@ def said(level: Level) -> str:
 def over_training(found: Course, name: str, most: float) -> Figure:
     """The KL of all levels on top of each other against the step, up to `most` nats; the coarsest level lowest."""
     traces = []
+    mode = "lines" if len(found.steps) > 1 else "markers"  # one step makes no line
     for at, part in enumerate(found.parts):
         colour = figures.CLASSES[at % len(figures.CLASSES)]
         hover = f"{part}: %{{y:.2f}} nats, %{{customdata}} dimensions carry some<extra></extra>"
-        traces.append(figures.line(found.steps, found.nats[:, at], part, colour, stackgroup="levels",
+        traces.append(figures.line(found.steps, found.nats[:, at], part, colour, mode=mode, stackgroup="levels",
                                    customdata=found.carrying[:, at], hovertemplate=hover))  # fmt: skip
     return figures.figure(traces, f"KL while {name} was trained", "step", "nats, mean per image", height=HEIGHT,
                           yaxis={"range": [0, 1.05 * most]}, legend={"orientation": "v", "x": 1.02, "y": 1},

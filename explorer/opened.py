@@ -172,6 +172,13 @@ class Run:
         return ("This model has no prior, so nothing says where its codes lie. These are draws from a Gaussian that "
                 "was fitted to its codes.")  # fmt: skip
 
+    def looked_at(self, image: np.ndarray) -> np.ndarray:
+        """A picture (h, w, c) in [0, 1] as the model takes it, as bytes: black and white where it binarises."""
+        import torch
+
+        x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
+        return trainer.to_bytes(getattr(self.model, "looked_at", lambda x: x)(x))[0]
+
     def decode(self, z: Latent) -> np.ndarray:
         """(n, h, w, c) uint8 pictures of n latents."""
         import torch

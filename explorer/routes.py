@@ -93,8 +93,8 @@ def turned(run: Run, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             found = class_prior(run, run.model.from_points(torch.from_numpy(path).float())[y])
         mean, std = (values.numpy().astype(np.float64) for values in found)
-    ends = ((path[:, real] - mean) / std)[[0, -1]]
-    path[:, real] = mean + std * paths.spherical(*ends, STOPS)
+    raw = (path[:, real] - mean) / std
+    path[:, real] = mean + std * paths.spherical(raw[0], raw[-1], STOPS)
     return path
 
 

@@ -11,16 +11,18 @@ CHAPTERS = (
         "style, such as slant and width. All that the VAE has is there, given $y$, and its bound is one on "
         "$\\log p(x \\mid y)$. The prior of $z$ may be the same for every class, and then one draw of $z$ is one "
         "handwriting for all digits. Or each class learns a mean and a variance of its own, where nothing makes one "
-        "class's $z$ suit another. Where nobody tells the class, Bayes' rule does, with the bounds in the place of "
-        "$\\log p(x \\mid y)$. If only a few images have labels, a net for $q(y \\mid x)$ is trained along: an image "
-        "without one counts with all classes, each as much as the net says, and with the entropy of that.",
+        "class's $z$ suit another. Where nobody tells the class, Bayes' rule does, with each class's bound, taken at "
+        "the posterior mean $m(x, y)$ alone, in the place of $\\log p(x \\mid y)$. If only a few images have labels, "
+        "a net for $q(y \\mid x)$ is trained along: an image without one counts with all classes, each as much as the "
+        "net says, and with the entropy of that.",
         (
             r"\begin{aligned} \log p(x \mid y) & \ge \mathcal{L}(x, y) \\ & = \mathbb{E}_q\big[\log p(x \mid z, y)\big]"
             r" \\ & \quad - \mathrm{KL}\big(q(z \mid x, y) \,\|\, p(z \mid y)\big) \end{aligned}",
             r"p(z \mid y) = \mathcal{N}(0, I) \quad \text{or} \quad \mathcal{N}\big(m_y, \operatorname{diag} v_y\big)",
             r"\begin{aligned} \mathrm{KL} = \tfrac12 \textstyle\sum_j \big[ & (v_j + (m_j - m_{y,j})^2) / v_{y,j} \\ "
             r"& - 1 + \ln (v_{y,j} / v_j) \big] \end{aligned}",
-            r"q(y \mid x) \propto p(y)\, e^{\mathcal{L}(x, y)}",
+            r"\begin{aligned} q(y \mid x) \propto p(y)\, \exp\big[ & \log p(x \mid m(x, y), y) \\ & - "
+            r"\mathrm{KL}\big(q(z \mid x, y) \,\|\, p(z \mid y)\big) \big] \end{aligned}",
             r"\begin{aligned} \mathcal{U}(x) = {} & \textstyle\sum_y q(y \mid x)\big[\mathcal{L}(x, y) + \log p(y)"
             r"\big] \\ & + \mathrm{H}\big(q(y \mid x)\big) \end{aligned}",
         ),

@@ -35,6 +35,7 @@ class Understood:
     """What one checkpoint makes of one image. Pictures are (h, w, c) uint8."""
 
     seen: np.ndarray
+    taken: np.ndarray  # as seen; black and white where the model binarises
     latent: dict[str, list[float]]  # in plain numbers, as `Run.plain` gives them
     reconstruction: np.ndarray
     difference: np.ndarray  # (h, w), reconstruction − seen in [−1, 1], the mean over channels
@@ -67,6 +68,7 @@ def understand(run: Run, image: np.ndarray) -> Understood:
         ]
     return Understood(
         seen=trainer.to_bytes(x)[0],
+        taken=run.looked_at(image),
         latent=run.plain(z),
         reconstruction=trainer.to_bytes(y)[0],
         difference=(y - x)[0].mean(0).numpy(),

@@ -108,6 +108,17 @@ def test_a_bound_without_an_error_has_a_dash_and_no_bar() -> None:
     (trace,) = bound_figures.ladder(rungs, None, "", "#000000").data
     assert list(trace.error_y.array) == [0.2, 0] and trace.error_y.width == 0
     assert list(trace.customdata) == ["0.20", "—"]
+
+
+def test_noise_is_not_blown_up_to_a_gap() -> None:
+    rungs = [bound.Rung(1, -3.0, 0.0, 1.0), bound.Rung(500, -2.9999, np.nan, 1.2)]
+    drawn = bound_figures.ladder(rungs, ("log p(x), exact", -3.0), "", "#000000")
+    low, high = drawn.layout.yaxis.autorangeoptions.include
+    assert high - low == pytest.approx(1) and (low + high) / 2 == pytest.approx(-2.99995)
+
+
+def test_what_is_rounded_to_zero_has_no_sign() -> None:
+    assert bound_looks.nats(-0.0004, digits=3) == "0.000" and bound_looks.nats(-0.3) == "−0.30"
     assert bound_looks.nats(-2, np.nan) == "−2.00 ± —" and bound_looks.nats(-2, 0.1) == "−2.00 ± 0.10"
 
 

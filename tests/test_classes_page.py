@@ -22,6 +22,7 @@ import trainer
 from explorer import class_figures, classification, live, progress
 from explorer.class_sheet import BY_CLASS, STOPS, TEMPERATURE, Sheet
 from explorer.opened import Run
+from explorer.pages import classification as classification_page
 
 PAGES = ("traversals", "samples", "reconstruct", "map", "paths", "classes", "swap", "classification", "codebook")
 FIRST = {"traversals", "samples", "reconstruct", "map", "paths"}
@@ -188,7 +189,7 @@ def test_a_class_without_test_images_is_an_empty_row_and_is_named(opened: Any, m
     assert heat.text.tolist() == [["", "", ""], ["1", "8", "1"], ["", "2", "3"]]
     assert not heat.showscale  # the counts are there to be read
     (many,) = class_figures.confusion(np.eye(21), [str(n) for n in range(21)]).data
-    assert many.showscale and many.text is None
+    assert many.showscale and many.text is None and (heat.xgap, many.xgap, many.ygap) == (1, 0, 0)
     page = opened("classification", "told")
     assert not any("no test images" in caption.value for caption in page.caption)
     assert all(chart.proto.alt for chart in page.get("plotly_chart"))
@@ -203,6 +204,12 @@ def test_a_class_without_test_images_is_an_empty_row_and_is_named(opened: Any, m
     monkeypatch.setattr(classification, "of_run", without)
     said = [caption.value for caption in opened("classification", "told").caption]
     assert "There are no test images of 0, 1, 6, whose rows are empty." in said
+
+
+def test_of_many_classes_a_sentence_names_a_few() -> None:
+    names = [f"class {number}" for number in range(1300)]
+    assert classification_page._listed(names[:5]) == "class 0, class 1, class 2, class 3, class 4"
+    assert classification_page._listed(names) == "class 0, class 1, class 2, class 3, class 4 and 1,295 more"
 
 
 # -- the form of a training --------------------------------------------------------------------------------------------

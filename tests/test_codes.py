@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,19 +128,35 @@ def test_surroundings_have_one_size_also_at_the_edge() -> None:
 
 
 @pytest.mark.parametrize(("used", "ill"), [(64, False), (60, False), (40, True)])
-def test_a_codebook_with_idle_codes_is_sick(used: int, ill: bool) -> None:
+def test_a_codebook_with_idle_codes_is_sick(run: Run, used: int, ill: bool) -> None:
+    config = run.checkpoint.config.model_copy(update={"options": {}})
     counts = np.zeros((1, 1, 64), np.uint32)
     counts[..., :used] = 5
-    said = codes.sickness(trainer.CodeCounts(counts, None))
+    said = codes.sickness(trainer.CodeCounts(counts, None), config)
     assert bool(said) == ill
     if ill:
         assert "40 of 64 codes are in use, 24 are dead" in said and "restart" in said and "k-means" in said
 
 
-def test_all_used_but_one_for_everything_is_sick_too() -> None:
+def test_all_used_but_one_for_everything_is_sick_too(run: Run) -> None:
     counts = np.ones((1, 1, 64), np.uint32)
     counts[..., 7] = 100_000
-    assert "perplexity is 1.0" in codes.sickness(trainer.CodeCounts(counts, None))
+    assert "perplexity is 1.0" in codes.sickness(trainer.CodeCounts(counts, None), run.checkpoint.config)
+
+
+@pytest.mark.parametrize(("options", "steps", "said"), [
+    ({"restart": 0, "kmeans": False, "cosine": False}, 9,
+     "Train it anew with a restart of unused codes, a k-means start, cosine codes, or fewer codes: those"),
+    ({"restart": 100, "kmeans": True, "cosine": False}, 100, "Train it anew with cosine codes, or fewer codes: those"),
+    ({"restart": 2000, "kmeans": True, "cosine": True}, 1999,
+     "Train it longer: codes are restarted after 2,000 steps unused, and it took 1,999. Or anew with fewer codes"),
+])  # fmt: skip
+def test_what_is_advised_is_not_there_yet(run: Run, options: dict[str, Any], steps: int, said: str) -> None:
+    config = run.checkpoint.config.model_copy(update={"options": options, "steps_done": steps})
+    counts = np.zeros((1, 1, 4096), np.uint32)
+    counts[..., :1024] = 5
+    found = codes.sickness(trainer.CodeCounts(counts, None), config)
+    assert f"1,024 of 4,096 codes are in use, 3,072 are dead, and the perplexity is 1,024.0. {said}" in found
 
 
 # -- what the browser is handed and what it reports --------------------------------------------------------------------

@@ -18,6 +18,7 @@ from commandline import call
 from conftest import ROOT, served
 from playwright.sync_api import Page, expect
 from scripts import open_at
+from streamlit.testing.v1 import AppTest
 from trainings import until
 
 import trainer
@@ -29,13 +30,16 @@ from explorer.opened import Run
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints with known factors, without them, with many dimensions, without its images, and with none."""
+    """Checkpoints with known factors, without them, with many dimensions, of waveforms, without its images, and with
+    none.
+    """
     place = tmp_path_factory.mktemp("checkpoints")
     tiny = ("--hidden", 16, "--steps", 40, "--batch", 32, "--device", "cpu")
     for name, data, latents in (("sprites", "sprites", 3), ("digits", "digits", 4), ("wide", "digits", 15)):
         size = 1000 if data == "sprites" else 300
         assert call("train", "vae", "--data", data, "--size", size, "--latents", latents, *tiny,
                     "--out", place / name) == 0  # fmt: skip
+    assert call("train", "vae", "--data", "vowels", "--size", 60, "--latents", 2, *tiny, "--out", place / "waves") == 0
     save_conditional(place / "conditional", steps=30)
     save_coded(place / "coded")
     for name in ("vae-mnist", "ladder-mnist"):
@@ -221,6 +225,38 @@ def test_data_without_factors_are_told_so(opened: Any) -> None:
     assert "come without known factors" in words(app) and not app.button
     assert 1 <= len(app.get("plotly_chart")) <= 4
     assert len(app.metric) == 4 and not app.error
+
+
+def test_of_waveforms_there_are_dimensions_called_by_their_name_and_no_pictures_that_move(opened: Any) -> None:
+    app = opened("dimensions", "waves")
+    said = words(app) + "".join(metric.help or "" for metric in app.metric)
+    assert "test waveforms of vowels" in said and "The waveforms of vowels come" in said
+    assert " images" not in said and len(app.metric) == 4 and not app.error
+    assert [opened(page, "waves").text[0].value for page in ("traversals", "paths")] == ["does not fit"] * 2
+
+
+def parts_of(**whole: float) -> None:
+    from types import SimpleNamespace
+
+    from explorer import dimension_looks
+
+    run: Any = SimpleNamespace(kind="image", has_density=True)
+    found: Any = SimpleNamespace(count=9 if whole else 1, whole=SimpleNamespace(**whole) if whole else None)
+    dimension_looks.parts(run, found)
+
+
+def test_of_one_image_the_kl_cannot_be_taken_apart(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dimensions, "IMAGES", 1)
+    assert dimensions.from_images(digits, "z").whole is None
+    app = AppTest.from_function(parts_of).run()
+    assert "where two test images or more are here" in words(app) and not app.metric and not app.exception
+
+
+def test_a_part_that_is_rounded_to_zero_has_no_sign() -> None:
+    whole = {"kl": 0.0, "mutual_information": 0.0, "total_correlation": -0.0004, "dimension_wise": -0.02}
+    app = AppTest.from_function(parts_of, kwargs=whole).run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["0.00 nats", "0.00 nats", "0.00 nats", "−0.02 nats"]
 
 
 def test_of_many_dimensions_a_person_says_how_many(opened: Any) -> None:

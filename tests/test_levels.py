@@ -11,6 +11,8 @@ from linear import COUNT, LOG_EVIDENCE, VAR, all_of_them, linear_images
 from linear import SHAPE as LINE
 from torch import Tensor
 
+from explorer import level_figures, levels
+from trainer import models
 from trainer.likelihood import importance_bound, log_weights
 from trainer.models.hierarchical_vae import HierarchicalVAE, HierarchicalVAEOptions
 from trainer.models.vae import VAE, VAEOptions
@@ -302,6 +304,24 @@ def test_a_training_step_draws_black_and_white_anew() -> None:
     assert not torch.equal(draws, model.learned_from(x))
 
 
+@pytest.mark.parametrize("name", ["vae", "hierarchical_vae", "vlae", "cvae", "semi_supervised"])
+@torch.no_grad()
+def test_the_posterior_mean_is_of_the_black_and_white_that_a_bound_is_about(name: str) -> None:
+    kind = models.get(name)
+    known = {"hidden": (16,), "classes": 3, "latents": (3, 2) if name in ("hierarchical_vae", "vlae") else 3}
+    known = {key: value for key, value in known.items() if key in kind.Options.model_fields}
+    torch.manual_seed(0)
+    model = shaken(kind(SHAPE, kind.Options.read({**known, "binarise": "dynamic"})))
+    x = images(20)
+    z, seen = model.encode(x), model.encode(model.looked_at(x))
+    assert all(torch.equal(z[part], seen[part]) for part in z)
+    given = {"y": z["y"].argmax(1)} if "y" in z else {}
+    drawn, _ = model.infer(x, 4000, given, generator=torch.Generator().manual_seed(0))
+    part = next(part for part in model.space if part != "y")  # the top level, whose mean hangs on no draw
+    error = drawn[part].std(0) / math.sqrt(4000)
+    assert ((drawn[part].mean(0) - model.encode(x, given)[part]).abs() <= 5 * error).all()
+
+
 @torch.no_grad()
 def test_a_bound_looks_at_the_same_black_and_white() -> None:
     model = VAE(SHAPE, VAEOptions.read({"latents": 2, "hidden": (4,), "binarise": "dynamic"})).eval()
@@ -327,3 +347,11 @@ def test_levels_are_refused_where_they_are_wrong() -> None:
     model = hierarchy()
     with pytest.raises(ValueError, match=r'"z2" came as \(1, 9\), expected \(b, 3\)'):
         model.decode({**model.sample(1), "z2": torch.zeros(1, 9)})
+
+
+def test_the_course_of_a_training_with_one_measure_is_a_mark() -> None:
+    history = [{"step": step, "kl/z2": [0.5], "kl/z1": [1.0, 2.0]} for step in (5, 10)]
+    for lines, mode in ((history[:1], "markers"), (history, "lines")):
+        found = levels.course(lines, ["z2", "z1"])
+        assert found is not None
+        assert {trace.mode for trace in level_figures.over_training(found, "some", 3.5).data} == {mode}

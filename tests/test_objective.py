@@ -60,6 +60,36 @@ def test_the_pieces_of_the_objective_sum_to_the_loss(name: str, more: dict[str, 
         assert all(math.isfinite(float(value)) for value in piece.symbols.values())
 
 
+@pytest.mark.parametrize(("name", "more", "weight"), [
+    ("vae", {}, 1), ("ppca", {}, 1), ("beta_vae", {"beta": 3}, 3), ("beta_vae", {"max_kl": 4}, 0.7),
+    ("beta_vae", {"capacity": 5}, None), ("tc_vae", {"beta": 4}, None), ("tc_vae", {"beta": 1}, 1),
+    ("factor_vae", {}, None), ("factor_vae", {"gamma": 0}, 1), ("iwae", {}, None), ("iwae", {"samples": 1}, 1),
+])  # fmt: skip
+@torch.no_grad()
+def test_the_weight_of_the_kl_is_what_the_loss_has(name: str, more: dict[str, Any], weight: float | None) -> None:
+    """loss + E log p − β KL is one number, whatever the images, with that β alone; with none for another objective."""
+    shape = SHAPES[0]
+    torch.manual_seed(0)
+    kind = models.get(name)
+    model = kind(shape, kind.Options.read({**options_of(name, None), **more})).eval()
+    model.begin(noise_images(shape))
+    if "multiplier" in model.knobs:
+        model.knobs["multiplier"].fill_(0.7)
+    assert model.kl_weight == (weight if weight is None else pytest.approx(weight))
+    found = []
+    for scale in (0.2, 1.0, 3.0):
+        terms = model.terms(some(shape, 6).pow(scale))
+        terms["kl/z"] = scale * terms["kl/z"]
+        if "extra/total_correlation" in terms:
+            terms["extra/total_correlation"] += scale
+        if "extra/critic" in terms:
+            terms["extra/critic"] *= 0  # what it learns from, which is no part of the model's own objective
+        kl, reconstruction = float(terms["kl/z"].sum(1).mean()), float(terms["reconstruction"].mean())
+        found.append(float(model.loss(terms)) - reconstruction - (weight or 1) * kl)
+    alike = found == pytest.approx([found[0]] * 3, abs=1e-3)
+    assert alike == (weight is not None)
+
+
 def test_what_writes_no_formulas_of_its_own_has_its_terms_as_pieces() -> None:
     model = build(("vae", "mlp"), SHAPES[0])
     terms = model.terms(some(SHAPES[0]))

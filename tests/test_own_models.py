@@ -13,7 +13,7 @@ import torch
 from commandline import REPOSITORY, call, contents, environment, refused
 
 import trainer
-from trainer import checkpoint, models
+from trainer import checkpoint, models, sweep
 
 SMALL = ["--steps", 4, "--batch", 32, "--size", 100, "--hidden", 16, "--latents", 3, "--device", "cpu"]
 MINIMAL = '''
@@ -104,6 +104,8 @@ def test_every_command_takes_the_file_before_or_after(
 ) -> None:
     out, file = tmp_path / "laplace", f"--models={readme_model}"
     assert call("train", "laplace_vae", "--data", "digits", "--out", out, *SMALL, "--models", readme_model) == 0
+    look = "put my_models.py into trainer/models/ as laplace_vae.py, then: CHECKPOINTS="
+    assert f"wrote {out}. To look at it, {look}" in capsys.readouterr().out
     assert str(readme_model) not in (out / "config.json").read_text()
     assert call(file, "resume", out, "--steps", 2, "--device", "cpu") == 0
     assert call("measure", out, file, "--device", "cpu") == 0
@@ -117,6 +119,17 @@ def test_every_command_takes_the_file_before_or_after(
     assert "--scale" in shown and "A VAE whose p(x|z) is a Laplace distribution." in shown
 
 
+def test_a_sweep_of_such_a_model_says_how_it_is_looked_at(
+    readme_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sweep"
+    monkeypatch.setattr(sweep, "planned", lambda name, values, asked: [])
+    assert call("sweep", "laplace_vae", "--data", "digits", "--out", out, *SMALL, "--models", readme_model) == 0
+    said = capsys.readouterr().out
+    assert "To look at them, put my_models.py into trainer/models/ as laplace_vae.py, then: CHECKPOINTS=" in said
+    assert "Look at them" not in said
+
+
 def test_without_the_file_a_checkpoint_says_where_its_model_came_from(
     readme_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +139,9 @@ def test_without_the_file_a_checkpoint_says_where_its_model_came_from(
     models._added.clear()
     before = contents(out)
     for command in (("show", out), ("resume", out, "--steps", 2), ("measure", out), ("sample", out, "--out", "x.png")):
-        assert "pass --models FILE.py, or trainer.add_models(FILE) in a notebook" in refused(capsys, *command)
+        said = refused(capsys, *command)
+        assert "pass --models FILE.py, or trainer.add_models(FILE) in a notebook; for the app, put that file" in said
+        assert "into trainer/models/ as laplace_vae.py" in said
     assert contents(out) == before
     assert [found.name for found in trainer.checkpoints(tmp_path)] == ["laplace"]
 

@@ -170,7 +170,7 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     page.goto(f"{app}/paths?checkpoint=vae-digits")
     page.wait_for_selector(READY)
     expect(page.get_by_text("Through the data: the images move")).to_have_count(1)
-    for title in ("Log density of the prior (nats)", "Distance to the nearest training latent, in z"):
+    for title in ("Log density of the prior (nats)", "Distance to the nearest training latent, in its unit"):
         expect(page.get_by_text(title)).to_have_count(3)  # under each strip
     ends = []
     for key, walked in (("Home", 0), ("End", 1)):
@@ -183,7 +183,7 @@ def test_a_path_is_dragged_and_shows_the_decodes_along_it(page: Page, app: str, 
     expect(page.get_by_text("Shortest on screen: the images move")).to_have_count(0)  # it is not asked for yet
     page.get_by_text("Shortest on screen").click()
     expect(page.get_by_text("Shortest on screen: the images move")).to_be_visible()
-    expect(page.get_by_text("Distance to the nearest training latent, in z")).to_have_count(4)
+    expect(page.get_by_text("Distance to the nearest training latent, in its unit")).to_have_count(4)
 
     page.get_by_text("Along an attribute").click()
     expect(page.get_by_text("Resampled images of the two groups")).to_be_visible()

@@ -100,6 +100,9 @@ def test_a_folder_of_sounds_trains_a_model(tmp_path: Path) -> None:
     film = trainer.load_film(out)
     assert film is not None and film.originals.shape[1:] == (48, 96, 1)
     trainer.load_summary(out).check(trainer.load(out).space)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "waveforms of 4,096 samples" in card and "Measured on 2 waveforms of the test split, per waveform" in card
+    assert "in use on training waveforms" in card and "a waveform takes" in card and "image" not in card
 
 
 HOSTILE = {

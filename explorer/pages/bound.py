@@ -84,7 +84,7 @@ def _page(run: Run) -> None:
         return
     with stage:
         about = (run.version, zlib.crc32(image.tobytes()), samples)
-        answers.picture("what is bounded", bound.looked_at(run, image), 168)
+        answers.picture("what is bounded", run.looked_at(image), 168)
         st.caption(controls.literal(bound.setting(run)))
         bound_looks.bounds(
             kept(lambda: bound.bounds(run, image, samples, progress.shown("Drawing", "portions")), "bounds", *about)

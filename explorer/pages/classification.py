@@ -16,6 +16,7 @@ TITLE = "Classification"
 ICON = ":material/fact_check:"
 NEEDS = "many"
 FITS = "counts what a model takes for which class, or a stage that learns that from its latents"
+NAMED = 5  # classes in a sentence
 
 
 def fits(run: Run) -> bool:
@@ -86,7 +87,12 @@ def _confusion(own: Told) -> None:
     said = f"Test images by true and inferred class; {own.errors.wrong:,} of {own.errors.total:,} are taken for another"
     st.plotly_chart(drawn, config=CONFIG, height=520, alt=said)
     if own.unseen:
-        st.caption(controls.literal(f"There are no test images of {', '.join(own.unseen)}, whose rows are empty."))
+        st.caption(controls.literal(f"There are no test images of {_listed(own.unseen)}, whose rows are empty."))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _by_labels(found: Sequence[Told]) -> str:

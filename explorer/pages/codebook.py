@@ -42,7 +42,7 @@ def _stage(run: Run) -> None:
         st.info("Choose, upload, draw or photograph a picture, and its codes appear here.")
     else:
         code = _edit(toolbar, run, part, given)
-    sick = codes.sickness(run.summary.codes[part])
+    sick = codes.sickness(run.summary.codes[part], run.checkpoint.config)
     if sick:
         st.warning(sick, icon=":material/healing:")
     with st.container(horizontal=True, vertical_alignment="bottom"):

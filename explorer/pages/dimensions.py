@@ -1,4 +1,4 @@
-"""What each latent dimension carries, how its codes lie against the prior, and what it knows of the images' causes."""
+"""What each latent dimension carries, how its codes lie against the prior, and what it knows of the data's causes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _encoded(run: Run, toolbar: st.delta_generator.DeltaGenerator) -> tuple[str,
     if not run.images_are_here:
         st.caption(f"{controls.literal(run.fetching)} Until then, this is what the checkpoint came with.")
         return part, kept(lambda: dimensions.from_summary(run, part), "dimensions/summary", run.version, part)
-    track = progress.shown("Encoding test images", "batches")
+    track = progress.shown(f"Encoding test {run.kind}s", "batches")
     return part, kept(lambda: dimensions.from_images(run, part, track), "dimensions", run.version, part)
 
 

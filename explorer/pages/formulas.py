@@ -48,7 +48,7 @@ def _page(run: Run) -> None:
     subject, image = chosen
     with left:
         label = _label(run, image, subject.key) if run.model.labelled else None
-        answers.picture("what the model sees", np.rint(image * 255).astype(np.uint8), answers.LARGE)
+        answers.picture("what the model sees", run.looked_at(image), answers.LARGE)
     with stage:
         written = kept(
             lambda: formulas.write(run, image, label, progress.shown("Evaluating the objective", "batches")),

@@ -10,13 +10,13 @@ from explorer.opened import Run
 TITLE = "Paths"
 ICON = ":material/route:"
 NEEDS = "one"
-FITS = "walks through a latent of real numbers"
+FITS = "walks through the pictures of a latent of real numbers"
 BETWEEN, ATTRIBUTE = "Between two images", "Along an attribute"
 
 
 def fits(run: Run) -> bool:
-    """Whether what lies between two latents is a latent."""
-    return run.is_continuous
+    """Whether what lies between two latents is a latent, and has a picture: a waveform is none."""
+    return run.is_continuous and not run.is_line
 
 
 def show(run: Run) -> None:

@@ -13,12 +13,12 @@ from explorer.view import View
 TITLE = "Traversals"
 ICON = ":material/tune:"
 NEEDS = "one"
-FITS = "moves a latent of real numbers and classes"
+FITS = "moves the picture of a latent of real numbers and classes"
 
 
 def fits(run: Run) -> bool:
-    """Whether there are sliders for this checkpoint's whole latent."""
-    return run.is_continuous
+    """Whether there are sliders for this checkpoint's whole latent, and a picture: a waveform is none."""
+    return run.is_continuous and not run.is_line
 
 
 def show(run: Run) -> None:
