@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from explorer import written
 from explorer.controls import MOST, literal
 from explorer.opened import Run
-from explorer.starts import DIGITS, IMAGE, MEAN, POINT, SAMPLE, Start, begin, blended, key_of
-
-FARTHEST = 100.0  # of a latent from 0; a decoder says nothing beyond, and overflows in the end
+from explorer.starts import IMAGE, MEAN, POINT, SAMPLE, Start, begin, key_of
 
 
 def follow_address(run: Run) -> None:
@@ -38,9 +37,11 @@ def _from_address(run: Run, asked: Mapping[str, str], revision: int) -> Start:
         return mean
     space = run.model.space
     try:
-        given = {part: _numbers(part, asked[part], run.gaussian[part].dims) for part in run.gaussian if part in asked}
+        given = {
+            part: written.numbers(part, asked[part], run.gaussian[part].dims) for part in run.gaussian if part in asked
+        }
         labels = {part: kind.size for part, kind in run.labels.items() if part in asked}
-        given |= {part: _probabilities(part, asked[part], size) for part, size in labels.items()}
+        given |= {part: written.probabilities(part, asked[part], size) for part, size in labels.items()}
         mean = begin(run, revision, MEAN, labels={part: int(np.argmax(given[part])) for part in labels})
     except ValueError as error:
         st.error(literal(f"The link's view cannot be shown ({error}), so this is the start of the checkpoint."))
@@ -65,67 +66,19 @@ def _origin(run: Run, asked: Mapping[str, str], mean: Start) -> Start:
     if "image" in asked:
         if not run.images_are_here:
             raise ValueError(run.fetching)
-        return begin(run, mean.revision, IMAGE, number=_within("image", asked["image"], run.numbers - 1))
+        return begin(run, mean.revision, IMAGE, number=written.within("image", asked["image"], run.numbers - 1))
     if "point" in asked:
-        return begin(run, mean.revision, POINT, number=_within("point", asked["point"], run.points - 1))
+        return begin(run, mean.revision, POINT, number=written.within("point", asked["point"], run.points - 1))
     if "seed" in asked:
-        return begin(run, mean.revision, SAMPLE, seed=_within("seed", asked["seed"], MOST))
+        return begin(run, mean.revision, SAMPLE, seed=written.within("seed", asked["seed"], MOST))
     return mean
-
-
-def _numbers(part: str, text: str, dims: int) -> list[float]:
-    """The latent of one part. Raises ValueError unless it is that many numbers that a decoder can take."""
-    texts = text.split(",")
-    try:
-        values = [float(value) for value in texts]
-    except ValueError:
-        values = []
-    if len(values) != dims or not all(abs(value) <= FARTHEST for value in values):
-        raise ValueError(f"{part} has {len(texts)} values, expected {dims} numbers from −{FARTHEST:g} to {FARTHEST:g}")
-    return values
-
-
-def _probabilities(part: str, text: str, size: int) -> list[float]:
-    """The class of one part, by its number or as the probabilities of all. Raises ValueError unless it is that."""
-    if re.fullmatch("[0-9]{1,4}", text) and int(text) < size:
-        return blended(size, int(text), int(text), 0.0)
-    texts = text.split(",")
-    try:
-        values = [float(value) for value in texts]
-    except ValueError:
-        values = []
-    if len(values) != size or not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 0.01:
-        expected = f"a class 0 … {size - 1} or {size} probabilities whose sum is 1"
-        raise ValueError(f"{part} came as “{text[:20]}”, expected {expected}")
-    return values
-
-
-def _within(what: str, text: str, most: int) -> int:
-    """A whole number of the address. Raises ValueError unless it is one from 0 to `most`."""
-    number = int(text) if re.fullmatch("[0-9]{1,10}", text) else -1
-    if not 0 <= number <= most:
-        raise ValueError(f"{what} came as “{text[:20]}”, expected a whole number 0 … {most:,}")
-    return number
-
-
-def _up_to(what: str, text: str, most: float) -> float:
-    """A number of the address. Raises ValueError unless it is one from 0 to `most`."""
-    number = float(text) if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text) else -1.0
-    if not 0 <= number <= most:
-        raise ValueError(f"{what} came as “{text[:20]}”, expected a number from 0 to {most:g}")
-    return round(number, DIGITS)
-
-
-def _number(value: float) -> str:
-    """A number as an address has it: no zeros at its end, and no sign before 0."""
-    return f"{round(value, DIGITS) + 0.0:.{DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def view_of(run: Run, latent: dict[str, list[float]], **origin: int) -> dict[str, str]:
     """The address of a view: a checkpoint, a latent (a class that is certain by its number), and what it came from, if
     anything: the `image` of the test split, the `point` of the summary, or the `seed` of the draw.
     """
-    parts = {part: ",".join(_number(value) for value in values) for part, values in latent.items()}
+    parts = {part: ",".join(written.number(value) for value in values) for part, values in latent.items()}
     sure = {part: str(int(np.argmax(latent[part]))) for part in run.labels if max(latent[part]) == 1}
     return {"checkpoint": run.checkpoint.name, **parts, **sure, **{name: str(at) for name, at in origin.items()}}
 
@@ -219,9 +172,9 @@ def _followed(asked: Mapping[str, str], widgets: Widgets) -> list[str]:
 def _setting(name: str, text: str, values: Mapping[str, Any] | int | float) -> Any:
     """What a widget is set to. Raises ValueError that says what the address should have had."""
     if isinstance(values, int):
-        return _within(name, text, values)
+        return written.within(name, text, values)
     if isinstance(values, float):
-        return _up_to(name, text, values)
+        return written.up_to(name, text, values)
     if text not in values:
         raise ValueError(f"{name} came as “{text[:20]}”, expected {' or '.join(values)}")
     return values[text]
@@ -235,7 +188,7 @@ def say_settings(run: Run, widgets: Widgets) -> None:
         if isinstance(values, Mapping):
             found |= [(name, text) for text, each in values.items() if each == value]
         elif value is not None:
-            found[name] = _number(value) if isinstance(values, float) else str(value)
+            found[name] = written.number(value) if isinstance(values, float) else str(value)
     say_where({"checkpoint": run.checkpoint.name, **found})
 
 

@@ -18,6 +18,7 @@ ORDER: dict[str, float] = {  # a module may import from lower ranks only; pages 
     "explorer.starts": 1.75,
     "explorer.training_fields": 1.8,
     "explorer.training_data": 1.9,
+    "explorer.written": 1.9,
     "explorer.training_form": 2,
     "explorer.training_turn": 1.8,
     "explorer.training_watch": 2,
