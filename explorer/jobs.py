@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trainer
-from explorer import processes
+from explorer import launching
 from explorer.job import RUNNING, WAITING, Job, known_as, read
 from trainer import Checkpoint
-
-PACKAGE = Path(__file__).parent.parent
-SPINS = "3000"  # turns, 0.1 ms, that a thread of GNU's OpenMP waits awake before it leaves its core to others
 
 
 def jobs() -> list[Job]:
@@ -99,7 +92,8 @@ def start(name: str, model: str, options: Mapping[str, Any], device: str = "auto
     with one_at_a_time():
         check_name(name)
         folder = trainer.root().resolve() / name
-        return _run(folder, device, ["train", model, f"--out={_short(folder)}", *trainer.command_words(options)])
+        words = ["train", model, f"--out={_short(folder)}", *trainer.command_words(options)]
+        return launching.run(folder, device, words)
 
 
 def can_start_again(job: Job) -> bool:
@@ -111,8 +105,7 @@ def start_again(job: Job) -> Job:
     """Start it once more, by the same command. Raises ValueError where another window did; OSError."""
     with one_at_a_time():
         check_name(job.name)
-        command = (sys.executable, *job.command[1:])
-        return _launch(replace(job, command=command, pid=0, started="", begun=time.time()))
+        return launching.again(job)
 
 
 def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, device: str = "auto") -> Job:
@@ -126,7 +119,7 @@ def resume(checkpoint: Checkpoint, more: int = 0, rate: float | None = None, dev
         if not trainer.can_go_on(checkpoint.path):
             raise ValueError(f'"{checkpoint.name}" has no state.safetensors: only a training that ran here can go on')
         asked = [*([f"--steps={more}"] if more else []), *([f"--rate={rate}"] if rate else [])]
-        return _run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *asked])
+        return launching.run(checkpoint.path.resolve(), device, ["resume", _short(checkpoint.path.resolve()), *asked])
 
 
 def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), device: str = "auto") -> Job:
@@ -145,7 +138,7 @@ def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), de
             remove(base / name)
         begun = (base / name / "config.json").is_file()
         asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
-        return _run(base / name, device, asked)
+        return launching.run(base / name, device, asked)
 
 
 def of_other_weights(checkpoint: Checkpoint, name: str) -> bool:
@@ -198,52 +191,6 @@ def one_at_a_time() -> Iterator[None]:
 def _short(folder: Path) -> str:
     """The folder as a command in the folder above that of the checkpoints names it."""
     return str(folder.relative_to(trainer.root().resolve().parent))
-
-
-def _run(folder: Path, device: str, words: Sequence[str]) -> Job:
-    count = threads(device)
-    told = [f"--threads={count}"] if count else []
-    command = (sys.executable, "-m", "trainer", *words, f"--device={device}", *told, "--queue")
-    return _launch(Job(str(folder), device, command, begun=time.time()))
-
-
-def _launch(job: Job) -> Job:
-    """The job with the process that runs its command."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if "OMP_WAIT_POLICY" not in environment:  # a person's word, which the next would overrule
-        environment.setdefault("GOMP_SPINCOUNT", SPINS)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
-    job.write()  # what cannot be described is not started
-    try:
-        with known_as(job.path, "log").open("wb") as out:
-            process = subprocess.Popen(
-                job.command, cwd=trainer.root().resolve().parent, env=environment, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out, start_new_session=True,
-            )  # fmt: skip
-    except OSError:
-        job.forget()
-        raise
-    job = replace(job, pid=process.pid, started=processes.started(process.pid) or "")
-    try:
-        job.write()
-    except OSError:
-        process.kill()  # before it has done anything
-        process.wait()
-        job.forget()
-        raise
-    process.returncode = 0  # it is reaped by `Job.runs`, and may outlive us: Popen need not warn
-    return job
-
-
-def threads(device: str) -> int | None:
-    """How many threads a job is told to have; None where it is not told.
-
-    On the CPU one core is left to this page: a training whose threads wait for each other, and one of them for the
-    page, lost more than half of its pace on two cores, and the page waited too. OMP_NUM_THREADS overrules this.
-    """
-    if device != "cpu" or "OMP_NUM_THREADS" in os.environ:
-        return None
-    return max(1, processes.cores() - 1)
 
 
 def remove(folder: Path) -> None:

@@ -16,7 +16,7 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import trainer
-from explorer import comparing, jobs
+from explorer import comparing, launching
 from explorer.comparing import Measured
 from explorer.opened import Run, drawing
 
@@ -183,4 +183,4 @@ def estimate(model: str, options: dict[str, Any], training: dict[str, Any], _ima
     kind = models.get(model)
     steps = trainer.TrainOptions.read(training)
     with drawing:  # it also sets how many threads torch has
-        return trainer.estimate(model, kind.Options.read(options), steps, _images, jobs.threads("cpu"))
+        return trainer.estimate(model, kind.Options.read(options), steps, _images, launching.threads("cpu"))

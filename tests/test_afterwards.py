@@ -13,7 +13,7 @@ from scripts import afterwards
 from streamlit.testing.v1 import AppTest
 
 import trainer
-from explorer import films, jobs, training_watch
+from explorer import films, jobs, launching, training_watch
 from explorer.job import Job
 from trainer import models
 
@@ -85,7 +85,7 @@ def test_what_was_killed_before_its_first_save_starts_again(places: Path, monkey
     job.path.mkdir()  # and empty, as it was in the line, but for the file that it was about to write
     (job.path / ".config.json.7-0").touch()
     started: list[Job] = []
-    monkeypatch.setattr(jobs, "_launch", lambda job: started.append(job) or job)
+    monkeypatch.setattr(launching, "_launch", lambda job: started.append(job) or job)
     page = watching()
     (error,) = page.error
     assert "killed** died. Its process ended without a word" in error.value

@@ -88,6 +88,7 @@ ORDER: dict[str, float] = {  # a module may import from lower ranks only; pages 
     "explorer.figures": 0,
     "explorer.form": 0,
     "explorer.job": 0.5,
+    "explorer.launching": 0.6,
     "explorer.jobs": 0.7,
     "explorer.ending": 0.8,
     "explorer.processes": 0,

@@ -19,7 +19,7 @@ from commandline import call
 from trainings import ENDLESS, reaches, until
 
 import trainer
-from explorer import ending, jobs, processes, training_turn
+from explorer import ending, jobs, launching, processes, training_turn
 from explorer.job import DIED, ENDING, FINISHED, RUNNING, STARTING, STOPPED, WAITING, Job, known_as
 from trainer import evaluating, lock, turns
 
@@ -208,7 +208,7 @@ def test_what_a_terminal_evaluates_is_not_said_to_train(whole: Path, monkeypatch
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The words of the commands that would have been run."""
     words: list[list[str]] = []
-    monkeypatch.setattr(jobs, "_run", lambda folder, device, said: words.append([*said]))
+    monkeypatch.setattr(launching, "run", lambda folder, device, said: words.append([*said]))
     return words
 
 

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from trainings import ENDLESS, QUICK, measured, reaches, until, working_for
 
 import trainer
-from explorer import curves, ending, jobs, processes
+from explorer import curves, ending, jobs, launching, processes
 from explorer.job import (
     DIED,
     ENDING,
@@ -84,7 +84,7 @@ def test_a_job_that_was_killed_has_died_and_goes_on(places: Path, monkeypatch: p
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     job = jobs.start("killed", "vae", ENDLESS, device="cpu")
     reaches(job, RUNNING)
-    assert settings(job)["GOMP_SPINCOUNT"] == jobs.SPINS
+    assert settings(job)["GOMP_SPINCOUNT"] == launching.SPINS
     os.kill(job.pid, signal.SIGKILL)
     reaches(job, DIED)
     checkpoint = job.checkpoint
@@ -295,9 +295,9 @@ def test_a_page_keeps_a_core(cores: int, said: str, places: Path, monkeypatch: p
     monkeypatch.delenv("OMP_NUM_THREADS")
     job = jobs.start("one", "pca", {"data": "digits"}, device="cpu")
     assert said in job.command
-    assert jobs.threads("cuda") is None
+    assert launching.threads("cuda") is None
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert jobs.threads("cpu") is None
+    assert launching.threads("cpu") is None
 
 
 def test_an_estimate_has_the_threads_of_the_training(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
