@@ -8,7 +8,7 @@ from types import ModuleType
 
 import streamlit as st
 
-from explorer import controls, run
+from explorer import address, controls, run
 from explorer.opened import Run
 from explorer.pages import (
     bound,
@@ -115,6 +115,7 @@ def elsewhere(page: ModuleType, opened: Run) -> None:
     if st.session_state.get("any page"):
         st.switch_page(links[there[0]])
     name = controls.literal(opened.checkpoint.name)
+    address.keep_links()
     st.info(f"{page.TITLE} {page.FITS}; {name} is {opened.about}. Open a page that shows it, or choose another "
             "checkpoint in the sidebar.")  # fmt: skip
     for url in there:

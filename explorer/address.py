@@ -22,7 +22,7 @@ def follow_address(run: Run) -> None:
     """
     key = key_of(run)
     known: Start | None = st.session_state.get(key)
-    asked = _asked()
+    asked = asked_for()
     if known is None or (asked.get("checkpoint") == run.checkpoint.name and asked != st.session_state.get("address")):
         st.session_state[key] = _from_address(run, asked, known.revision + 1 if known else 0)
 
@@ -95,7 +95,7 @@ def codes_asked(run: Run, part: str) -> np.ndarray | None:
     """The grid of codes (h, w) that the address names, unless this session wrote it there. Raises ValueError unless it
     is one of this checkpoint.
     """
-    asked = _asked()
+    asked = asked_for()
     if asked == st.session_state.get("address") or asked.get("checkpoint") != run.checkpoint.name or part not in asked:
         return None
     texts, grid = asked[part].split(","), run.codes[part]
@@ -113,7 +113,7 @@ def keep_links() -> None:
     st.session_state["address"] = {}
 
 
-def _asked() -> dict[str, str]:
+def asked_for() -> dict[str, str]:
     """What the address says, or the view that was shown at it, where it was kept as it came."""
     asked = st.query_params.to_dict()
     if st.session_state.get("address") == {}:  # the link is followed for itself
@@ -133,7 +133,7 @@ def say_where(view: dict[str, str]) -> None:
     part = "checkpoint" in asked and asked.items() < view.items()
     if part and st.session_state.get("address") == {}:
         st.session_state.setdefault("kept", {})[_entry(asked)] = view
-    elif _asked() != view:
+    elif asked_for() != view:
         st.query_params.from_dict(view)
     st.session_state["address"] = view
     st.session_state["asked"] = view["checkpoint"]
@@ -147,7 +147,7 @@ def follow_settings(run: Run, widgets: Widgets) -> None:
     """In a whole run of the page, before its widgets: set them as the address says, unless this session wrote it there.
     What it gets wrong is a sentence, and leaves a widget as it was.
     """
-    asked = _asked()
+    asked = asked_for()
     if asked.get("checkpoint") != run.checkpoint.name:
         st.session_state.pop("left out", None)
         return

@@ -14,6 +14,8 @@ from explorer.job import options_of
 from explorer.run import history
 from trainer import Checkpoint
 
+# options that weigh the terms of a loss
+WEIGHING = ("beta", "capacity", "max_kl", "gamma", "free_bits", "commitment", "codebook", "classifier_weight")
 # families of terms, in nats where a kind's units say no other
 TERMS = ("loss", "reconstruction", "kl", "classification", "extra")
 
@@ -88,14 +90,13 @@ def _likelihood(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _objective(checkpoint: Checkpoint, lines: curves.History) -> str:
-    """What tells the loss that a training minimises from others: the model, and what its knobs began at, ended at and
-    were turned to. Knobs are measured; most are options too, and those that are none are known by what they end at.
+    """What tells the loss that a training minimises from others: the model, the options that weigh its terms, and what
+    its knobs were turned to.
     """
-    config, last = checkpoint.config, curves.measures(lines)[-1]
-    weights = [name for name in curves.names([last]) if not _is_term(name) and name in config.options]
-    kept = {name: (config.options[name], last[name]) for name in weights}
+    config = checkpoint.config
+    names = [*WEIGHING, *(["samples"] if config.model == "iwae" else [])]
     turned = {name: values for name, values in curves.turned(lines).items() if name != "rate"}
-    return str((config.model, sorted(kept.items()), sorted(turned.items())))
+    return str((config.model, [config.options.get(name) for name in names], sorted(turned.items())))
 
 
 def _is_term(name: str) -> bool:

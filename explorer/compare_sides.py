@@ -52,7 +52,8 @@ def _missing(key: str, able: Sequence[str], found: Sequence[Checkpoint]) -> None
     if not asked or asked in able:
         return
     if asked in {each.name for each in found}:
-        why = f"“{asked}” has no images of the size that it would be compared with"
+        of = "no other checkpoint here has" if key == "one" else "the first checkpoint has no"
+        why = f"“{asked}” cannot be compared, for {of} images of its size"
     elif jobs.find(asked):
         why = f"“{asked}” has no weights yet"
     else:

@@ -66,12 +66,14 @@ def marks(said: Sequence[tuple[float, str, str]], low: float, high: float) -> di
     stand only where no other ones are, the last ones first, as wide as they are on a phone.
     """
     rows: list[list[tuple[float, float]]] = [[] for _ in range(ROWS)]
+    high = max([high, *(x for x, _, _ in said)])  # a change may be later than what was measured
+    span = high - low or 1.0
     label = {"yref": "paper", "y": 1, "yanchor": "top", "showarrow": False}
     shapes, notes = [], []
     for x, words, colour in sorted(said, key=lambda mark: -mark[0]):
         shapes.append({"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x,
                        "line": {"width": 1, "dash": "dot", "color": colour}})  # fmt: skip
-        wide = LETTER * (len(words) + 1) / NARROW * (high - low)
+        wide = LETTER * (len(words) + 1) / NARROW * span
         side, left = ("left", x) if x + wide <= high else ("right", x - wide)
         free = (i for i, row in enumerate(rows) if all(left >= end or left + wide <= start for start, end in row))
         if (row := next(free, None)) is not None:

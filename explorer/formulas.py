@@ -79,10 +79,14 @@ def write(
         else:
             turns = [x.expand(AT_ONCE, -1, -1, -1)] * (DRAWS // AT_ONCE)
         given = {} if label is None else {"y": torch.full((len(turns[0]),), label)}
-        found = []
-        for batch in track(turns):
+
+        def turn(batch: Tensor) -> tuple[Sequence[Piece], float, Mapping[str, Tensor]]:
             terms = run.model.terms(batch, given)
-            found.append((run.model.objective(terms), float(run.model.loss(terms)), terms))
+            return run.model.objective(terms), float(run.model.loss(terms)), terms
+
+        found = [turn(turns[0])]
+        if run.model.of_batch or np.ptp(_sums(run, found[0][0])):  # else nothing is drawn
+            found += [turn(batch) for batch in track(turns[1:])]
         added = run.model.added(turns[0], given)
     rows = tuple(_row(run, same) for same in zip(*(pieces for pieces, *_ in found), strict=True))
     dims = {

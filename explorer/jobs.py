@@ -136,9 +136,14 @@ def start_stage(checkpoint: Checkpoint, name: str, words: Sequence[str] = (), de
         check_idle(base / name, f'{name} of "{checkpoint.name}" is being trained already')
         if of_other_weights(checkpoint, name):
             remove(base / name)
-        begun = (base / name / "config.json").is_file()
+        begun = has_begun(checkpoint, name)
         asked = ["resume", _short(base / name)] if begun else ["stage", name, _short(base), *words]
         return launching.run(base / name, device, asked)
+
+
+def has_begun(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether a stage of these weights was trained, if only for a moment, so that it goes on with what it was told."""
+    return (checkpoint.path / name / "config.json").is_file() and not of_other_weights(checkpoint, name)
 
 
 def of_other_weights(checkpoint: Checkpoint, name: str) -> bool:

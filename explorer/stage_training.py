@@ -25,16 +25,15 @@ def offer(run: Run, stage: str, what: str, about: str, asked: Callable[[], Seque
     if job and state in ALIVE:
         st.fragment(_follow, run_every=EVERY)(run, stage, state)
         return
+    training_turn.undone()
     if job and state == DIED:
         training_watch.headline(job, state, job.checkpoint)
     if jobs.of_other_weights(run.checkpoint, stage):
         st.caption(f"The {what} that is there is of other weights of this model: a new one takes its place.")
-    stopped = unfinished(run, stage)
-    so_far = f"The {what} was stopped after {stopped[0]:,} of {stopped[1]:,} steps" if stopped else (
-        f"No {what} of this model was trained yet")  # fmt: skip
-    st.caption(f"{so_far}. It trains in the background, also when this page is closed.")
-    words = () if stopped else asked()
-    if st.button(f"{'Go on with' if stopped else 'Train'} the {what}", type="primary", key="stage/start",
+    begun = jobs.has_begun(run.checkpoint, stage)
+    st.caption(f"{_so_far(run, stage, what, begun)}. It trains in the background, also when this page is closed.")
+    words = () if begun else asked()
+    if st.button(f"{'Go on with' if begun else 'Train'} the {what}", type="primary", key="stage/start",
                  icon=":material/model_training:", help=f"{about}, on this machine"):  # fmt: skip
         try:
             jobs.start_stage(run.checkpoint, stage, words)
@@ -44,7 +43,14 @@ def offer(run: Run, stage: str, what: str, about: str, asked: Callable[[], Seque
             st.rerun()
     st.caption("The same in a terminal:")
     anew = " ".join([run.stage_command(stage), *words])
-    st.code(f"python -m trainer resume {place_of(run.checkpoint)}/{stage}" if stopped else anew, language="bash")
+    st.code(f"python -m trainer resume {place_of(run.checkpoint)}/{stage}" if begun else anew, language="bash")
+
+
+def _so_far(run: Run, stage: str, what: str, begun: bool) -> str:
+    if stopped := unfinished(run, stage):
+        return f"The {what} was stopped after {stopped[0]:,} of {stopped[1]:,} steps"
+    return f"The {what} was begun, and ended before it could be used" if begun else (
+        f"No {what} of this model was trained yet")  # fmt: skip
 
 
 def unfinished(run: Run, stage: str) -> tuple[int, int] | None:

@@ -27,8 +27,8 @@ class Link:
     facts: tuple[str, ...] = ()
 
     def query(self, summary: Summary) -> dict[str, str]:
-        """The address's parameters for this view: all of them where they are known here, for what the page adds is one
-        step more for the browser's Back. Raises ValueError where the checkpoint has no such dimension.
+        """The address's parameters for this view: all of them where they are known here, so that the link says the
+        whole of it wherever it is opened. Raises ValueError where the checkpoint has no such dimension.
         """
         latent: dict[str, list[float]] = {}
         if self.page == "traversals":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STAYS = 15.0  # seconds in which the page, which is drawn anew by itself, keeps saying what was ended
 EVERY = 1.5  # seconds between two looks at the line
-EARLY = {WAITING: "was taken out of the line", STARTING: "was stopped while it was starting, before its first step"}
+EARLY = {WAITING: "was taken out of the line", STARTING: "was stopped while it was starting"}
 ELSEWHERE = "It was not started from a page: end it where it was, with Ctrl-C"
 
 
@@ -68,7 +68,9 @@ def tried(what: Callable[[Job], None], job: Job) -> None:
         st.session_state["undone"] = str(error)
         return
     if what is not ending.move_up and before in EARLY and not job.is_alive():
-        st.session_state["ended"] = (f"The training “{job.name}” {EARLY[before]}.", time.monotonic())
+        is_stage = job.path.parent != trainer.root().resolve()
+        name = f"{job.path.parent.name}/{job.name}" if is_stage else job.name
+        st.session_state["ended"] = (f"The training “{name}” {EARLY[before]}.", time.monotonic())
 
 
 def built(checkpoint: Checkpoint) -> LatentModel | None:

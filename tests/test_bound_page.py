@@ -96,6 +96,14 @@ def test_a_linear_model_beside_the_optimum() -> None:
     assert -0.02 < gaps[0] < 0.3 and gaps == sorted(gaps)  # the optimum at its own β = 1, and no other
 
 
+def test_what_is_looked_at_is_black_and_white_where_a_model_binarises() -> None:
+    grey = np.full((28, 28, 1), 0.3, np.float32)
+    assert opened("vae-mnist").looked_at(grey).max() == 76
+    assert not opened("quadrant-mnist").looked_at(grey).any()
+    drawn = opened("iwae-mnist").looked_at(grey)
+    assert set(np.unique(drawn)) == {0, 255} and drawn.mean() / 255 == pytest.approx(0.3, abs=0.1)
+
+
 def test_what_it_fits() -> None:
     names = ("vae-digits", "ppca-digits", "mixture-digits", "quadrant-mnist", "pca-digits", "vq-vae-mnist")
     assert [page_module.fits(opened(name)) for name in names] == [True, True, True, True, False, False]

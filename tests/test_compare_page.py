@@ -184,6 +184,21 @@ def test_a_training_that_was_steered_says_to_what(places: Path) -> None:
     assert "different objectives" not in said(app)
 
 
+@pytest.mark.parametrize(("model", "option", "one", "other", "differ"), [
+    ("beta_vae", "beta", 4.0, 2.0, True), ("vq_vae", "commitment", 0.25, 2.0, True),
+    ("hierarchical_vae", "free_bits", 0.0, 4.0, True), ("iwae", "samples", 1, 50, True),
+    ("vae", "samples", 1, 50, False), ("vae", "latents", 2, 9, False),
+])  # fmt: skip
+def test_objectives_differ_by_what_weighs_their_terms(
+    model: str, option: str, one: float, other: float, differ: bool, tmp_path: Path
+) -> None:
+    found = []
+    for value in (one, other):
+        save_options(tmp_path / f"{value}", model, **{option: value})
+        found.append(compare_curves._objective(trainer.describe_running(tmp_path / f"{value}"), []))
+    assert (found[0] != found[1]) == differ
+
+
 @pytest.mark.parametrize(("model", "options", "name", "unit"), [
     ("autoencoder", {}, "loss", "squared distance"),
     ("vq_vae", {}, "reconstruction", "squared distance"),

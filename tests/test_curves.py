@@ -71,6 +71,9 @@ def test_words_of_changes_do_not_lie_on_one_another() -> None:
     told = figure.data[-1]
     assert "beta = 100" in told.text and len(told.x) == 11 and told.y[0] == pytest.approx(9 - 4 * 99 / 1000)
     assert len(curves.terms(HISTORY, ["beta"], {}).data) == 2  # where all have room, no more is drawn
+    early = [history[0], *({"step": 1, "changed": {knob: 2.0}} for knob in ("beta", "rate"))]
+    notes = curves.terms(early, [], {}).layout.annotations
+    assert len({note.yshift for note in notes}) == 2  # also after one measure alone
 
 
 def test_the_plot_keeps_its_height_under_many_curves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -115,7 +116,12 @@ class Unable(StandIn):
     def record(self, body: Callable[[], None]) -> Callable[[], None]:
         try:
             torch.rand(3)  # on the host, as such a step may
-            raise self.error("operation not permitted when stream is capturing\nSearch for more.")
+            with contextlib.suppress(RuntimeError):
+                raise RuntimeError("harmless")
+            try:
+                raise KeyError("what a step looks for first")
+            except KeyError:
+                raise self.error("operation not permitted when stream is capturing\nSearch for more.")  # noqa: B904
         finally:
             raise RuntimeError("operation failed due to a previous error during capture")
 

@@ -19,7 +19,7 @@ from trainings import until
 
 import trainer
 from explorer import charting, paths, pictures, route_figures, routes
-from explorer.charting import Selected
+from explorer.choosing import Selected
 from explorer.opened import Run
 from explorer.paths import Attribute
 from explorer.run import open_run

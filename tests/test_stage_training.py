@@ -91,6 +91,15 @@ def test_classes_are_learned_from_the_page_of_a_model_without_any(places: Path) 
     assert page.button(key="stage/start").label == "Go on with the semi-supervised stage"
 
 
+def test_a_stage_that_was_killed_before_it_had_weights_goes_on_with_what_it_was_told(places: Path) -> None:
+    save_stacked(places / "checkpoints/stacked", 50)
+    (places / "checkpoints/stacked/semi_supervised/model.safetensors").unlink()
+    page = open_at("classification", "stacked")
+    assert page.button(key="stage/start").label == "Go on with the semi-supervised stage"
+    assert not page.number_input and "trainer resume" in page.code[0].value
+    assert any("ended before it could be used" in each.value for each in page.caption)
+
+
 def test_classes_are_not_offered_to_a_model_that_has_them(places: Path) -> None:
     assert not classification.can_learn(save_conditional(places / "checkpoints/conditional", steps=2))
 

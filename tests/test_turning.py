@@ -159,7 +159,7 @@ def test_only_what_is_not_the_next_can_be_moved_up(place: int, folder: Path, mon
     assert (earlier.label, cancel.label) == ("Earlier", "Cancel") and earlier.disabled == (place == 0)
 
 
-@pytest.mark.parametrize(("state", "words"), [(WAITING, "out of the line"), (STARTING, "before its first step")])
+@pytest.mark.parametrize(("state", "words"), [(WAITING, "out of the line"), (STARTING, "while it was starting")])
 def test_what_was_ended_before_it_ran_is_said(
     state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

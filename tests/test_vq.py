@@ -183,7 +183,7 @@ def test_bits_per_dimension_only_where_they_are_a_code_length() -> None:
     for likelihood in ("distance", "bernoulli", "binarised", "discretised"):
         model = build("vq_vae", (1, 8, 8), likelihood=likelihood)
         summary = summarise(model, images, images)
-        said = " ".join([*card.code_lines(model, summary), *card.headline(model, summary)])
+        said = " ".join([*card.code_lines(model, summary, "image"), *card.headline(model, summary)])
         assert ("bits per dimension" in said) == model.is_code_length == (likelihood in ("binarised", "discretised"))
         assert "perplexity" in said
         if model.is_code_length:

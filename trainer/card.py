@@ -219,7 +219,7 @@ def error_lines(config: Config, summary: Summary) -> list[str]:
     ]
 
 
-def code_lines(model: LatentModel, summary: Summary, one: str = "image") -> list[str]:
+def code_lines(model: LatentModel, summary: Summary, one: str) -> list[str]:
     """How many codes of each part are in use and what an image, or a waveform, takes; bits per dimension where
     they are a code's.
     """

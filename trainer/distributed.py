@@ -57,8 +57,8 @@ def world() -> int:
 
 
 def devices(device: torch.device) -> list[str]:
-    """All that the processes of this training take of this machine, where each would be for `device`: a GPU each, in
-    the order of their numbers.
+    """The devices of this machine that the processes of this training hold: a GPU each, in the order of their numbers;
+    elsewhere the `device` itself.
     """
     if device.type != "cuda" or not _is_launched():
         return [str(device)]

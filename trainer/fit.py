@@ -41,7 +41,8 @@ def fit(
     A fresh run never writes over anything: ValueError. A resumed one goes on from state.safetensors, or begins where
     none was saved yet; `rate` is another learning rate from there on. `tensorboard` writes event files. Raises
     KeyboardInterrupt that says what is left by a signal that comes twice, or not during the steps; FloatingPointError
-    that says what is left when a term stops being finite; OSError, also where the steps find too little memory.
+    that says what is left when a term stops being finite; OSError, also where the steps find too little memory on a GPU
+    of CUDA.
     """
     try:
         return _fit(folder, config, device, resume, rate, tensorboard)

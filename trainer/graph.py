@@ -65,10 +65,12 @@ class Recorded(Step):
         try:
             self.play = self.recorder.record(self.body)
         except RuntimeError as error:
-            first = beginning_of(error)
-            if isinstance(first, torch.cuda.OutOfMemoryError | KeyboardInterrupt):
-                raise first from None  # a smaller batch is the cure of the one
+            found = causes(error)
+            for each in found:
+                if isinstance(each, torch.cuda.OutOfMemoryError | KeyboardInterrupt):
+                    raise each from None  # a smaller batch is the cure of the one
             torch.set_rng_state(noise)  # the step that came to nothing drew from it too, if it can draw on the host
+            first = [each for each in found if isinstance(each, RuntimeError)][-1]
             reason = str(first).partition("\n")[0]
             print(f"the steps run without a CUDA graph, for they cannot be recorded: {reason}", file=sys.stderr)
 
@@ -81,11 +83,15 @@ class Recorded(Step):
             self.learn(self.source["x"], given)
 
 
-def beginning_of(error: BaseException) -> BaseException:
-    """What went wrong first: a recording that breaks off ends badly too, with an error that says no more than that."""
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and what went wrong before it, the first last: a recording that breaks off ends badly too, with an error
+    that says no more than that.
+    """
+    found = [error]
     while error.__context__ is not None and not error.__suppress_context__:
         error = error.__context__
-    return error
+        found.append(error)
+    return found
 
 
 class CUDA:

@@ -158,6 +158,10 @@ class LatentModel(Trainable):
         """D, the number of values in one image."""
         return math.prod(self.shape)
 
+    def looked_at(self, x: Tensor) -> Tensor:
+        """Images (b, c, h, w) as the nets and the likelihood take them: in black and white where they are binarised."""
+        return x
+
     def encode(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> Latent:
         """(b, c, h, w) -> the latent's posterior mean. Deterministic; parts in `given` are kept, others inferred."""
         raise NotImplementedError

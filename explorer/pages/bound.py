@@ -30,7 +30,7 @@ def show(run: Run) -> None:
     st.caption(__doc__)
     controls.refusals(run)
     address.follow_settings(run, _widgets(run))
-    if "image" in st.query_params:
+    if "image" in address.asked_for():
         st.session_state["sources/kind"] = sources.DATA
     _page(run)
 

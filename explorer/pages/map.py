@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from explorer import address, bringing, charting, gallery, projecting
+from explorer import address, bringing, charting, choosing, gallery, projecting
 from explorer import map as canvas
 from explorer.atlas import Shown
 from explorer.bringing import Brought
@@ -53,7 +53,7 @@ def _page(run: Run) -> None:
             "Decodes behind the points", shown.projected.title == projecting.ITSELF,
             key=f"map/behind/{shown.projected.title}", help="What the decoder makes of each place in sight",
         )  # fmt: skip
-        charting.query_box(shown)
+        choosing.query_box(shown)
         brought = bringing.bring(run, shown)
     with stage:
         _stage(shown, colour, behind, brought)
@@ -74,7 +74,7 @@ def _colour(cloud: Cloud) -> str:
 def _stage(shown: Shown, colour: str, behind: bool, brought: Sequence[Brought]) -> None:
     """The map, which asks for pictures as the pointer rests: then only this runs again."""
     report = canvas.reported(shown.key, shown.revision, len(shown.cloud))
-    if report.chosen and charting.take(shown, report.chosen):
+    if report.chosen and choosing.take(shown, report.chosen):
         st.rerun()
     canvas.draw(charting.packet(shown, colour, behind), key=shown.key)
     with st.container(gap=None, height=1, border=False):
@@ -84,7 +84,7 @@ def _stage(shown: Shown, colour: str, behind: bool, brought: Sequence[Brought]) 
 
 def _below(shown: Shown, brought: Sequence[Brought]) -> None:
     """What is selected, and the neighbours of what was clicked or brought."""
-    selected = charting.selected(shown)
+    selected = choosing.selected(shown)
     if selected and selected.row < 0:
         gallery.show(shown, selected.mask, selected.what)
     elif selected:

@@ -22,19 +22,19 @@ _place = st.components.v2.component(
     "tour_place",
     html="<span></span>",
     js="""
-    const keep = ({ target }) => {
-        const place = target.closest?.("a")?.getBoundingClientRect().top;
-        const above = [...document.querySelectorAll("[id^=chapter-]")]
-            .filter((each) => each.getBoundingClientRect().top <= place);
-        if (above.length) history.replaceState(history.state, "", `#${above.at(-1).id}`);
-    };
     export default function ({ parentElement }) {
         const mark = parentElement.querySelector("span");
         if (mark.dataset.here) return; // this runs again where the theme changes
         mark.dataset.here = true;
         document.getElementById(location.hash.slice(1))?.scrollIntoView(); // Streamlit does so for the first visit only
+        const keep = ({ target }) => {
+            if (!mark.isConnected) return document.removeEventListener("click", keep, true);
+            const place = target.closest?.("a")?.getBoundingClientRect().top;
+            const above = [...document.querySelectorAll("[id^=chapter-]")]
+                .filter((each) => each.getBoundingClientRect().top <= place);
+            if (above.length) history.replaceState(history.state, "", `#${above.at(-1).id}`);
+        };
         document.addEventListener("click", keep, true);
-        return () => document.removeEventListener("click", keep, true);
     }""",
 )
 

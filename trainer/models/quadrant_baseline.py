@@ -80,15 +80,15 @@ class QuadrantBaseline(Density, LatentModel):
         """(b, c, h, w) with NaN in the quadrants that are not observed."""
         return x.masked_fill(~self.seen, torch.nan)
 
-    def binary(self, x: Tensor) -> Tensor:
-        """Pixels as the nets and the likelihood take them."""
+    def looked_at(self, x: Tensor) -> Tensor:
         return x if self.options.binarise == "none" else (x >= 0.5).to(x.dtype)
 
     def code(self, visible: Tensor) -> Tensor:
         """(b, c, h, w) with NaN where hidden -> (b, D): −½ where black, ½ where white and 0 where hidden; less in
         images of more than 28 × 28 values, whose sum would else run away in the first steps.
         """
-        return (self.binary(visible) - 0.5).masked_fill(visible.isnan(), 0.0).flatten(1) * min(1.0, 784 / self.pixels)
+        signs = (self.looked_at(visible) - 0.5).masked_fill(visible.isnan(), 0.0)
+        return signs.flatten(1) * min(1.0, 784 / self.pixels)
 
     def logits(self, z: Latent) -> Tensor:
         """(b, c, h, w) of every pixel, also where it is visible."""
@@ -118,7 +118,7 @@ class QuadrantBaseline(Density, LatentModel):
 
     def log_prob_hidden(self, x: Tensor, logits: Tensor, visible: Tensor) -> Tensor:
         """log p(hidden | …) of each pixel's logits, summed, (b,) or (s, b) as they are; what is visible counts 0."""
-        return per_image(bernoulli_log_prob(self.binary(x), logits) * visible.isnan(), logits.ndim - 3)
+        return per_image(bernoulli_log_prob(self.looked_at(x), logits) * visible.isnan(), logits.ndim - 3)
 
     def terms(self, x: Tensor, given: Mapping[str, Tensor] = NOTHING) -> dict[str, Tensor]:
         z = self.encode(x)

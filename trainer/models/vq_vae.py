@@ -119,7 +119,6 @@ class VQVAE(LatentModel):
         return {"codes": _kept(found, given)}
 
     def looked_at(self, x: Tensor) -> Tensor:
-        """What is encoded and scored of images (b, c, h, w): where the likelihood is binarised, black and white."""
         return (x > 0.5).to(x.dtype) if self.options.likelihood == "binarised" else x
 
     def embed(self, z: Latent) -> Tensor:
