@@ -102,8 +102,7 @@ def turned(options: Mapping[str, Any], later: Mapping[str, Sequence[float]]) -> 
     said = dict(options)
     for name, values in later.items():
         steps = [f"{value:g}" for value in (values if len(values) <= TURNS else values[-1:])]
-        first = f"{options[name]:g}" if isinstance(options.get(name), int | float) else _said(options, name)
-        said[name] = ", then ".join([first, *(["…"] if len(values) > TURNS else []), *steps])
+        said[name] = ", then ".join([_said(options, name), *(["…"] if len(values) > TURNS else []), *steps])
     return said
 
 
@@ -111,4 +110,6 @@ def _said(values: Mapping[str, Any], option: str) -> str:
     if option not in values:
         return "–"
     value = values[option]
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "none" if value is None else str(value)

@@ -172,7 +172,7 @@ def test_a_training_that_was_steered_says_to_what(places: Path) -> None:
     app = opened(by="Curves")
     app.multiselect(key="runs").set_value(["one", "two"]).run()
     (table,) = app.dataframe
-    assert table.value.to_dict("records") == [{"option": "beta", "one": "4.0", "two": "4, then 3"}]
+    assert table.value.to_dict("records") == [{"option": "beta", "one": "4", "two": "4, then 3"}]
     assert "different objectives" in said(app) and "two, after step 2: beta = 3" in said(app)
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert figure["layout"]["yaxis"]["title"]["text"] == "nats" and len(figure["layout"]["shapes"]) == 1

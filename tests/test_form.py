@@ -70,7 +70,7 @@ def test_every_model_has_a_form(name: str) -> None:
 def test_what_differs_between_options() -> None:
     table = form.differing({"one": {"a": 1, "b": None, "c": [1, 2]}, "two": {"a": 1, "b": 2.0, "d": "x"}})
     assert table == {
-        "b": {"one": "none", "two": "2.0"}, "c": {"one": "1, 2", "two": "–"}, "d": {"one": "–", "two": "x"},
+        "b": {"one": "none", "two": "2"}, "c": {"one": "1, 2", "two": "–"}, "d": {"one": "–", "two": "x"},
     }  # fmt: skip
 
 
