@@ -21,8 +21,8 @@ CHAPTERS = (
             r"p(z \mid y) = \mathcal{N}(0, I) \quad \text{or} \quad \mathcal{N}\big(m_y, \operatorname{diag} v_y\big)",
             r"\begin{aligned} \mathrm{KL} = \tfrac12 \textstyle\sum_j \big[ & (v_j + (m_j - m_{y,j})^2) / v_{y,j} \\ "
             r"& - 1 + \ln (v_{y,j} / v_j) \big] \end{aligned}",
-            r"\begin{aligned} q(y \mid x) \propto p(y)\, \exp\big[ & \log p(x \mid m(x, y), y) \\ & - "
-            r"\mathrm{KL}\big(q(z \mid x, y) \,\|\, p(z \mid y)\big) \big] \end{aligned}",
+            r"\begin{aligned} q(y \mid x) & \propto p(y)\, e^{\ell(x, y)} \\ \ell(x, y) & = \log p(x \mid m(x, y), y) "
+            r"\\ & \quad - \mathrm{KL}\big(q(z \mid x, y) \,\|\, p(z \mid y)\big) \end{aligned}",
             r"\begin{aligned} \mathcal{U}(x) = {} & \textstyle\sum_y q(y \mid x)\big[\mathcal{L}(x, y) + \log p(y)"
             r"\big] \\ & + \mathrm{H}\big(q(y \mid x)\big) \end{aligned}",
         ),

@@ -12,6 +12,14 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 STEPS = 8  # of a swipe
 AT_ITS_HOME = "20"  # of 41 stops
+# a finger that lands while the page still rolls only stops it; the picture covers what is under it
+COME_TO_REST = """async node => {
+    for (let place, still = 0; still < 20; still = place === node.getBoundingClientRect().top ? still + 1 : 0) {
+        if (!still) node.scrollIntoView({ block: "end" });
+        place = node.getBoundingClientRect().top;
+        await new Promise(requestAnimationFrame);
+    }
+}"""
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ def phone(browser: Browser) -> Iterator[Page]:
 
 def swipe(phone: Page, slider: Locator, right: float, down: float) -> None:
     """A finger lands at 3/4 of a slider, moves by so many CSS pixels, and is lifted."""
-    slider.evaluate("node => node.scrollIntoView({ block: 'end' })")  # the picture covers what is under it
+    slider.evaluate(COME_TO_REST)
     box = slider.bounding_box()
     assert box
     x, y = box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2
