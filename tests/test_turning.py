@@ -166,7 +166,10 @@ def test_what_was_ended_before_it_ran_is_said(
     fields: dict[str, tuple[str, float]] = {}
     monkeypatch.setattr(st, "session_state", fields)
     monkeypatch.setattr(Job, "state", lambda job: state)
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path))
     job = Job(str(tmp_path / "mine"))
+    training_turn.tried(lambda job: None, Job(str(tmp_path / "mine/code_prior")))
+    assert "“mine/code_prior”" in fields["ended"][0]  # a stage has the name of what it stands on before its own
     training_turn.tried(lambda job: None, job)
     said: list[str] = []
     monkeypatch.setattr(st, "info", said.append)
