@@ -136,7 +136,7 @@ class Run:
     @property
     def kind(self) -> str:
         """What one of the data is, for people."""
-        return "waveform" if self.is_line else "image"
+        return self.checkpoint.config.data.kind
 
     @property
     def about(self) -> str:

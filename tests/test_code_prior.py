@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_device import Spy
+from stepping import Spy
 from torch import Tensor
 
 from trainer import models

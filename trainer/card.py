@@ -16,17 +16,12 @@ from trainer.trainable import EXTRA, Figures, Trainable
 VALUES = {"image": "pixels", "waveform": "samples"}  # what each is made of
 
 
-def kind_of(config: Config) -> str:
-    """What one of the data is, for people."""
-    return "waveform" if config.data.rate else "image"
-
-
 def card(name: str, config: Config, model: LatentModel, summary: Summary, figures: Figures, test: Images) -> str:
     """README.md of a checkpoint folder."""
     size = f", {config.data.size:,} of them" if config.data.size else ""
     from_file = f" (from {config.model_file})" if config.model_file else ""
     learned = f"{config.parameters:,} parameters, {config.steps_done:,} steps"
-    one, (c, h, w) = kind_of(config), config.shape
+    one, (c, h, w) = config.data.kind, config.shape
     shape = f"{w:,} samples" if config.data.rate else f"{c} × {h} × {w} (channels × height × width)"
     about = (
         f"A `{config.model}`{from_file} on `{config.data.title}`{size}, {one}s of {shape}, "
@@ -212,7 +207,7 @@ def dimension_lines(model: LatentModel, summary: Summary, one: str) -> list[str]
 def error_lines(config: Config, summary: Summary) -> list[str]:
     """The share of the test images whose most probable class is not theirs, and how many labels that took."""
     told = f", with {config.data.labels:,} labels told" if config.data.labels else ""
-    of = f"{kind_of(config)}s"
+    of = f"{config.data.kind}s"
     return [
         f"* test error of `{part}`: {found}, Wilson's 95 % interval; {found.wrong:,} of {found.total:,} {of}{told}"
         for part, found in summary.errors.items()

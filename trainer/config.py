@@ -29,6 +29,11 @@ class Data(BaseModel):
         """For people: of a path only the last name, since the rest is nobody else's business."""
         return Path(self.name).name or self.name
 
+    @property
+    def kind(self) -> str:
+        """What one of them is, for people."""
+        return "waveform" if self.rate else "image"
+
     def load(self, split: Split) -> Images:
         """The images themselves. Raises ValueError or OSError where they cannot be had."""
         from trainer import data

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.card import error_headline, error_lines, kind_of, laid_out, terms_table
+from trainer.card import error_headline, error_lines, laid_out, terms_table
 from trainer.config import Config
 from trainer.data import Images
 from trainer.files import write_text
@@ -64,5 +64,5 @@ def card(name: str, config: Config, stage: Stage, summary: Summary, figures: Fig
         *(f"* {what}: {value}" for what, value in stage.facts().items()),
         *error_lines(config, summary),
     ]
-    measured_on = f"{min(len(test), MEASURED):,} {kind_of(config)}s of the test split"
+    measured_on = f"{min(len(test), MEASURED):,} {config.data.kind}s of the test split"
     return laid_out(name, config, about, measured_on, terms_table(stage, summary), found)
